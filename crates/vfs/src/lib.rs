@@ -1,0 +1,114 @@
+//! The seam between HaloDB and the operating system.
+//!
+//! Everything that the engine does to a disk goes through two small traits: [`Vfs`] (names: open, rename, remove,
+//! synchronise a directory, lock) and [`File`] (bytes: read, write, synchronise, map). Two implementations stand
+//! behind them: [`OsVfs`], the real file system, and [`SimVfs`], a disk in memory that forgets what was not
+//! synchronised, tears writes and fails on request.
+//!
+//! What this crate does *not* do: it buffers nothing, retries nothing but interrupted calls, and has no opinion about
+//! formats. Whether a write is durable is the caller's business; this crate only says precisely what each call
+//! promises.
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!(
+    "halodb-vfs knows what fsync, flock and mmap promise on Linux and macOS only; it would be guessing on this system"
+);
+
+mod file;
+mod flock;
+mod lock;
+mod mapping;
+mod os;
+pub mod sim;
+
+pub use file::{File, FileExt};
+pub use lock::{Lock, LockError};
+pub use mapping::Mapping;
+pub use os::OsVfs;
+pub use sim::SimVfs;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How [`Vfs::open`] treats a file that is there, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Existing file, reading only.
+    Read,
+    /// Existing file, reading and writing.
+    ReadWrite,
+    /// Reading and writing; created empty if missing. The new name is durable only after [`Vfs::sync_dir`].
+    Create,
+    /// Reading and writing; an error of kind `AlreadyExists` if the file is there.
+    CreateNew,
+}
+
+/// What kind of thing a directory entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// Anything else: a link, a socket, a device.
+    Other,
+}
+
+/// One entry of a directory, as [`Vfs::read_dir`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name without its directory. Names that are not UTF-8 are shown lossily.
+    pub name: String,
+    /// What it names.
+    pub kind: EntryKind,
+}
+
+/// A file system: names and what they stand for.
+///
+/// Durability: the effect of `open` with creation, `create_dir`, `rename` and the removals survives a power loss only
+/// after [`Vfs::sync_dir`] on the directory that holds the name (for a rename over two directories: both).
+///
+/// Paths are passed on as they are; [`SimVfs`] takes any absolute or relative path and compares it component by
+/// component.
+pub trait Vfs: Send + Sync + fmt::Debug + 'static {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Those of `open(2)`.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+
+    /// Creates one directory; its parent must exist. `AlreadyExists` if the name is taken.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// The entries of a directory, sorted by name, without `.` and `..`.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// What `path` names, following links; `None` if nothing has that name.
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>>;
+
+    /// Gives a file or directory another name, atomically replacing a file of that name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name. Its space is returned when nobody has it open or mapped.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes all earlier changes to the names in a directory durable.
+    ///
+    /// # Errors
+    /// After a failure nothing is known about any of those names.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes the exclusive advisory lock on the file `path` (created if missing), and writes this process's id into it.
+    ///
+    /// The lock is released when the [`Lock`] is dropped or the process dies; the file stays. A second lock of the same
+    /// file, by this process or another one, fails at once.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] with the holder's process id where the file states it.
+    fn lock(&self, path: &Path) -> Result<Lock, LockError>;
+}
