@@ -1,0 +1,88 @@
+//! The words of the table: what a write says, what a read finds.
+
+use std::sync::Arc;
+
+/// Bytes of a value, shared: a reader holds them after the table is gone, without a copy.
+pub type Bytes = Arc<[u8]>;
+
+/// What a version of a key says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The key has this value.
+    Value(Bytes),
+    /// The key is deleted.
+    Tombstone,
+}
+
+impl Entry {
+    /// Bytes of the value; none for a tombstone.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        match self {
+            Self::Value(value) => value.len() as u64,
+            Self::Tombstone => 0,
+        }
+    }
+}
+
+/// A version found: what it says and its sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Sequence number of the write.
+    pub seq: u64,
+    /// What it says.
+    pub entry: Entry,
+}
+
+impl Found {
+    pub(crate) fn tombstone(seq: u64) -> Self {
+        Self {
+            seq,
+            entry: Entry::Tombstone,
+        }
+    }
+}
+
+/// Half-open key range `[start, end)` with `end == None` for "to the last key", deleted at `seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeDelete {
+    /// First key deleted.
+    pub start: Box<[u8]>,
+    /// First key not deleted.
+    pub end: Option<Box<[u8]>>,
+    /// Sequence number.
+    pub seq: u64,
+}
+
+impl RangeDelete {
+    /// Whether `key` lies in the range.
+    pub fn covers(&self, key: &[u8]) -> bool {
+        &*self.start <= key && self.end.as_deref().is_none_or(|end| key < end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(start: &str, end: Option<&str>, key: &str, expected: bool) {
+        let range = RangeDelete {
+            start: start.as_bytes().into(),
+            end: end.map(|end| end.as_bytes().into()),
+            seq: 1,
+        };
+        assert_eq!(range.covers(key.as_bytes()), expected);
+    }
+
+    #[test]
+    fn a_range_includes_its_start_and_not_its_end() {
+        check("b", Some("d"), "a", false);
+        check("b", Some("d"), "b", true);
+        check("b", Some("d"), "c\u{7f}", true);
+        check("b", Some("d"), "d", false);
+        check("b", None, "zzz", true);
+        check("b", None, "a", false);
+        check("", Some("a"), "", true);
+        check("d", Some("b"), "c", false);
+    }
+}
