@@ -1,0 +1,198 @@
+//! [`Snapshot`] and [`Page`]: reading one committed version of the file.
+//!
+//! The promise on which the mapped reads rest, and which this crate keeps: **a page that a live snapshot or a findable
+//! meta reaches is never written**, and the file is never cut below the pages of a live version. A version registers its
+//! generation before anybody can hold it, and leaves the register when the last clone is gone; the writer reuses a freed
+//! page only when no registered generation lies in the page's life.
+//!
+//! A page is read by a system call and verified at the first touch, then taken from the mapping. What the mapping cannot
+//! report is an I/O error when the kernel evicts a verified page and reads it again: the process is killed (`SIGBUS`).
+
+use crate::error::{Error, Result};
+use crate::id::{PAGE_HEADER_LEN, PageKind, PageRef, Root, Stamp};
+use crate::meta::{self, Meta};
+use crate::page::{self, Header};
+use crate::shared::Shared;
+use crate::verified::Verified;
+use halodb_vfs::Mapping;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One committed version of the file, pinned. Clones are cheap and pin the same version.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use halodb_pager::{Identity, PageKind, Pager, Root};
+/// # let dir = tempfile::tempdir()?;
+/// # let identity = Identity { uuid: [1; 16], incarnation: 1, file_id: 0, page_size: 4096 };
+/// # let pager = Pager::create(std::sync::Arc::new(halodb_vfs::OsVfs), &dir.path().join("p"), identity, b"")?;
+/// let mut txn = pager.begin()?;
+/// let at = txn.alloc(1)?;
+/// txn.write(at, PageKind(1), 0, b"hello")?;
+/// let snapshot = txn.commit(&[Root { page: at, tag: [0; 16] }], b"")?;
+///
+/// let page = snapshot.page(snapshot.roots()[0].page)?;
+/// assert!(page.body().starts_with(b"hello\0"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    version: Arc<Version>,
+}
+
+/// What a commit published. Registered in [`Shared::live`] as long as it exists.
+pub(crate) struct Version {
+    shared: Arc<Shared>,
+    meta: Meta,
+    mapping: Arc<Mapping>,
+    verified: Verified,
+}
+
+impl Version {
+    pub(crate) fn new(shared: &Arc<Shared>, meta: Meta, mapping: Arc<Mapping>, verified: Verified) -> Arc<Self> {
+        shared.live.lock().insert(meta.generation, meta.page_count);
+        Arc::new(Version { shared: shared.clone(), meta, mapping, verified })
+    }
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        self.shared.live.lock().remove(&self.meta.generation);
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn of(version: Arc<Version>) -> Self {
+        Snapshot { version }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.version.shared
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.version.meta
+    }
+
+    /// Its generation.
+    pub fn generation(&self) -> u64 {
+        self.meta().generation
+    }
+    /// Its stamp: no page of this version is younger.
+    pub fn stamp(&self) -> Stamp {
+        self.meta().stamp()
+    }
+    /// Its roots.
+    pub fn roots(&self) -> &[Root] {
+        &self.meta().roots
+    }
+    /// Its user area.
+    pub fn user(&self) -> &[u8] {
+        &self.meta().user
+    }
+    /// Pages in the file, metas included.
+    pub fn page_count(&self) -> u64 {
+        self.meta().page_count
+    }
+    /// Bytes per page.
+    pub fn page_size(&self) -> u32 {
+        self.meta().identity.page_size
+    }
+    /// The file's path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.shared().file.path
+    }
+
+    /// A page or extent of this version, verified (bounds, checksum, id, stamp, extent length) at the first touch after
+    /// open. Later touches cost a few comparisons and no system call.
+    ///
+    /// `at` must be reachable from this version's roots: what a root or a page of this version states.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the reference lies outside this version, or the page is not the one it means;
+    /// [`Error::Io`] if the first touch cannot read it.
+    pub fn page(&self, at: PageRef) -> Result<Page<'_>> {
+        let version = &*self.version;
+        let file = &version.shared.file;
+        self.admits(at)?;
+        if !version.verified.get(at.id.0) {
+            file.verify(at)?;
+            version.verified.set(at.id.0);
+        }
+        let len = u64::from(at.pages) * file.page_size();
+        #[expect(unsafe_code, reason = "the pager promises that pages of a live version do not change")]
+        let bytes = usize::try_from(len).ok().and_then(|len| {
+            // SAFETY: the extent lies within this version's page count (`admits`), and the file is at least that long
+            // when a version is made and is not cut while the version is registered. Its pages are reachable from this
+            // version, so the writer does not touch them as long as the version is registered, and the slice borrows
+            // the snapshot that keeps it so.
+            unsafe { version.mapping.slice(file.offset(at.id.0), len) }
+        });
+        let bytes = bytes.ok_or_else(|| file.corrupt(at.id.0, "the page lies outside the mapped range"))?;
+        // An extent verified under another length, or a reference to an earlier writing of this page, ends here.
+        Header::decode(bytes, at).map_err(|what| file.corrupt(at.id.0, what))?;
+        Ok(Page { bytes })
+    }
+
+    /// Reads a page or extent again from the disk and verifies it, whether or not that was done before. Costs the read.
+    ///
+    /// # Errors
+    /// As [`Snapshot::page`].
+    pub fn verify(&self, at: PageRef) -> Result<()> {
+        self.admits(at)?;
+        self.shared().file.verify(at)
+    }
+
+    fn admits(&self, at: PageRef) -> Result<()> {
+        let meta = self.meta();
+        meta::admits(meta.page_count, meta.stamp(), at).map_err(|what| self.refused(at, what))
+    }
+
+    #[cold]
+    fn refused(&self, at: PageRef, what: String) -> Error {
+        self.shared().file.corrupt(at.id.0, what)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("path", &self.path())
+            .field("generation", &self.generation())
+            .field("page_count", &self.page_count())
+            .field("roots", &self.roots())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A verified page (or extent) of a snapshot.
+#[derive(Clone, Copy)]
+pub struct Page<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Page<'a> {
+    /// Its kind.
+    pub fn kind(&self) -> PageKind {
+        page::kind_of(self.bytes)
+    }
+    /// A byte the layer above chose when writing (the tree: the level).
+    pub fn level(&self) -> u8 {
+        page::level_of(self.bytes)
+    }
+    /// All bytes after the header: what was written, then zeros.
+    pub fn body(&self) -> &'a [u8] {
+        &self.bytes[PAGE_HEADER_LEN..]
+    }
+}
+
+impl fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("kind", &self.kind())
+            .field("level", &self.level())
+            .field("body_len", &self.body().len())
+            .finish()
+    }
+}

@@ -1,0 +1,198 @@
+//! [`WriteTxn`]: taking, writing and giving up pages. How it ends is in `commit.rs`.
+//!
+//! Invariant: a page is written only while nobody can reach it: it was free when this transaction took it, or lies beyond
+//! the pages of the newest commit. Pages given up here stay as they are; they only enter the pending list at commit.
+//! A generation in which a page may have been written is used up even if the transaction is dropped, so that no stamp
+//! names two writings.
+
+use crate::collect::Collector;
+use crate::error::{Error, Result};
+use crate::id::{PAGE_HEADER_LEN, PageId, PageKind, PageRef, Root, Stamp};
+use crate::page::Header;
+use crate::pager::Pager;
+use crate::shared::Held;
+use crate::snapshot::Snapshot;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The one write transaction. Dropping it returns its pages and changes nothing.
+///
+/// It does not read: use a [`Snapshot`] of the base version for that.
+pub struct WriteTxn<'p> {
+    pub(crate) pager: &'p Pager,
+    pub(crate) held: Held<'p>,
+    pub(crate) stamp: Stamp,
+    /// Pages in the file with what was taken at its end.
+    pub(crate) end: u64,
+    /// First page → what was taken and not given up again.
+    pub(crate) taken: BTreeMap<u64, Taken>,
+    /// Taken and given up again.
+    pub(crate) scrapped: Vec<(u64, u64)>,
+    /// Given up of the base version.
+    pub(crate) freed: Vec<PageRef>,
+    pub(crate) collector: Collector,
+    /// Why this transaction cannot be committed any more.
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) pages: u32,
+    pub(crate) written: bool,
+}
+
+impl<'p> WriteTxn<'p> {
+    pub(crate) fn new(pager: &'p Pager, held: Held<'p>) -> Self {
+        WriteTxn {
+            pager,
+            stamp: Stamp::new(held.meta.epoch, held.next_generation),
+            end: held.meta.page_count,
+            held,
+            taken: BTreeMap::new(),
+            scrapped: Vec::new(),
+            freed: Vec::new(),
+            collector: Collector::default(),
+            fault: None,
+        }
+    }
+}
+
+impl WriteTxn<'_> {
+    /// Takes `pages` consecutive pages, lowest address first, else at the end of the file.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for no pages, or for more than a file can have. No I/O happens here.
+    pub fn alloc(&mut self, pages: u32) -> Result<PageRef> {
+        let len = u64::from(pages);
+        let limit = i64::MAX as u64 / self.pager.shared().file.page_size();
+        if pages == 0 || len > limit - self.end {
+            return Err(Error::Invalid(format!("{pages} pages cannot be taken from a file of {} pages", self.end)));
+        }
+        self.held.next_generation = self.stamp.generation() + 1;
+        let start = match self.held.free.take_lowest(len) {
+            Some(start) => start,
+            None => {
+                // A free run at the end is too short: it becomes the beginning of the new extent.
+                let start = self.held.free.take_tail(self.end).unwrap_or(self.end);
+                self.end = start + len;
+                start
+            }
+        };
+        self.held.verified.clear(start, len);
+        self.taken.insert(start, Taken { pages, written: false });
+        Ok(PageRef { id: PageId(start), stamp: self.stamp, pages })
+    }
+
+    /// Writes a page or extent taken in this transaction: header, then `body`, the rest zeros. Neighbouring pages are
+    /// collected and written together, so ascending order costs fewest system calls. Each is written once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `at` was not taken in this transaction, was written already, or is too small, or if the
+    /// kind is one of the pager's. After [`Error::Io`] the transaction can only be dropped; nothing is poisoned.
+    pub fn write(&mut self, at: PageRef, kind: PageKind, level: u8, body: &[u8]) -> Result<()> {
+        if let Some(fault) = &self.fault {
+            return Err(Error::Invalid(fault.clone()));
+        }
+        if kind.0 >= PageKind::FIRST_OWN {
+            return Err(Error::Invalid(format!("page kind {} belongs to the pager", kind.0)));
+        }
+        let room = u64::from(at.pages) * self.pager.shared().file.page_size();
+        if (PAGE_HEADER_LEN + body.len()) as u64 > room {
+            return Err(Error::Invalid(format!(
+                "a header of {PAGE_HEADER_LEN} bytes and a body of {} for {} pages, which have {room}",
+                body.len(),
+                at.pages
+            )));
+        }
+        match self.taken.get_mut(&at.id.0) {
+            Some(taken) if taken.pages == at.pages && at.stamp == self.stamp && !taken.written => taken.written = true,
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "page {} was not taken in this transaction, or was written before",
+                    at.id.0
+                )));
+            }
+        }
+        self.put(Header { at, kind, level }, body)
+    }
+
+    /// Hands a page to the collector; a failure makes the transaction useless.
+    pub(crate) fn put(&mut self, header: Header, body: &[u8]) -> Result<()> {
+        let file = &self.pager.shared().file;
+        let put = self.collector.add(file, &mut self.held.file_len, header, body);
+        if put.is_err() {
+            self.fault = Some("an earlier write of this transaction failed".into());
+        }
+        put
+    }
+
+    /// Gives up a page or extent of the base version; it is reused when no findable meta and no snapshot reaches it.
+    /// A page taken in this transaction is simply free again after it.
+    ///
+    /// A reference that cannot be meant (outside the file, given up twice, free already) is refused at commit.
+    pub fn free(&mut self, page: PageRef) {
+        if page.stamp != self.stamp {
+            self.freed.push(page);
+            return;
+        }
+        match self.taken.get(&page.id.0) {
+            Some(taken) if taken.pages == page.pages => {
+                self.taken.remove(&page.id.0);
+                self.scrapped.push((page.id.0, u64::from(page.pages)));
+            }
+            _ => self.fault = Some(format!("page {} was given up but never taken in this transaction", page.id.0)),
+        }
+    }
+
+    /// Bytes per body of one page: page size minus header.
+    pub fn body_len(&self) -> usize {
+        self.held.meta.identity.page_size as usize - PAGE_HEADER_LEN
+    }
+
+    /// Number of pages taken so far and not given up again.
+    pub fn allocated(&self) -> u64 {
+        self.taken.values().map(|taken| u64::from(taken.pages)).sum()
+    }
+
+    /// The stamp of all pages that this transaction writes.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Writes what is collected and the free list, synchronises, writes the meta to the slot not relied on,
+    /// synchronises. Pages taken but never written are free again.
+    ///
+    /// Costs two syncs, and the writing of the whole free list.
+    ///
+    /// # Errors
+    /// A failure before the data sync (a failed write, no space, [`Error::Invalid`] for roots or pages given up that
+    /// cannot be) changes nothing: the pages are returned. From the data sync on a failure poisons: the commit may
+    /// exist after reopening.
+    pub fn commit(self, roots: &[Root], user: &[u8]) -> Result<Snapshot> {
+        crate::commit::commit(self, roots, user)
+    }
+}
+
+impl Drop for WriteTxn<'_> {
+    /// Returns the pages that were taken; after a commit there are none.
+    fn drop(&mut self) {
+        let end = self.held.meta.page_count;
+        let taken = std::mem::take(&mut self.taken).into_iter().map(|(start, t)| (start, u64::from(t.pages)));
+        for (start, len) in taken.chain(std::mem::take(&mut self.scrapped)) {
+            // What lies beyond the newest commit's pages vanishes with the transaction.
+            let len = len.min(end.saturating_sub(start));
+            let new = len == 0 || self.held.free.insert(start, len);
+            debug_assert!(new, "page {start} was taken and is free");
+        }
+    }
+}
+
+impl fmt::Debug for WriteTxn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTxn")
+            .field("stamp", &self.stamp)
+            .field("taken", &self.allocated())
+            .field("freed", &self.freed.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,416 @@
+//! The rules of the interface, one at a time: what is refused, what the numbers say, when pages and bytes come back.
+
+mod harness;
+
+use halodb_pager::{
+    Access, Error, Identity, MAX_USER_LEN, PageId, PageKind, PageRef, PageSet, Pager, Root, Snapshot, Stamp, WriteTxn,
+};
+use halodb_vfs::{OsVfs, SimVfs};
+use harness::script::{Step, World};
+use harness::{Edit, IDENTITY, commit, read};
+use std::path::Path;
+use std::sync::Arc;
+
+const PATH: &str = "p";
+
+fn new() -> (SimVfs, Pager) {
+    let disk = SimVfs::new();
+    let pager = Pager::create(Arc::new(disk.clone()), Path::new(PATH), IDENTITY, &0u64.to_le_bytes()).unwrap();
+    (disk, pager)
+}
+
+fn open(disk: &SimVfs, access: Access) -> Pager {
+    Pager::open(Arc::new(disk.clone()), Path::new(PATH), &IDENTITY, access).unwrap()
+}
+
+fn refused<T: std::fmt::Debug>(result: halodb_pager::Result<T>, expected: &str) {
+    match result {
+        Err(Error::Invalid(what)) => assert!(what.contains(expected), "{what}"),
+        other => panic!("expected a refusal with {expected:?}, got {other:?}"),
+    }
+}
+
+#[test]
+fn handles_can_be_shared_and_sent() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Pager>();
+    shared::<Snapshot>();
+    sent::<WriteTxn<'_>>();
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_overwritten() {
+    let (disk, pager) = new();
+    commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    let before = disk.read_file(PATH).unwrap();
+    let again = Pager::create(Arc::new(disk.clone()), Path::new(PATH), IDENTITY, b"");
+    assert!(matches!(again, Err(Error::Io { op: "create", .. })));
+    assert_eq!(disk.read_file(PATH).unwrap(), before);
+    assert_eq!(disk.files().unwrap().len(), 1, "no temporary file is left");
+}
+
+#[test]
+fn impossible_sizes_are_refused() {
+    let create = |page_size| {
+        let identity = Identity { page_size, ..IDENTITY };
+        Pager::create(Arc::new(SimVfs::new()), Path::new(PATH), identity, b"").map(|_| ())
+    };
+    for page_size in [0, 512, 4095, 4097, 12288, 131_072] {
+        refused(create(page_size), "page size");
+    }
+    create(65536).unwrap();
+    let long = vec![0; MAX_USER_LEN + 1];
+    refused(Pager::create(Arc::new(SimVfs::new()), Path::new(PATH), IDENTITY, &long), "user area");
+    let (_, pager) = new();
+    refused(pager.republish(Some(&long)), "user area");
+    refused(pager.begin().unwrap().commit(&[], &long), "user area");
+    refused(pager.begin().unwrap().alloc(0), "0 pages");
+}
+
+#[test]
+fn reading_only_never_writes() {
+    let (disk, pager) = new();
+    commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    drop(pager);
+    let ops = disk.ops();
+    let pager = open(&disk, Access::ReadOnly);
+    read(&pager.snapshot()).unwrap();
+    refused(pager.begin(), "reading only");
+    refused(pager.secure(), "reading only");
+    refused(pager.republish(None), "reading only");
+    refused(pager.truncate_tail(), "reading only");
+    drop(pager);
+    let pager = open(&disk, Access::ReadWrite);
+    read(&pager.snapshot()).unwrap();
+    drop(pager);
+    assert_eq!(disk.ops(), ops, "an open for writing does not write either, until it is asked to");
+}
+
+#[test]
+fn securing_raises_the_epoch_in_both_slots_once() {
+    let (disk, pager) = new();
+    commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    drop(pager);
+    for (opens, expected) in [(1, 1), (2, 2)] {
+        let pager = open(&disk, Access::ReadWrite);
+        assert_eq!(pager.stats().epoch, expected - 1, "open {opens}");
+        pager.secure().unwrap();
+        let ops = disk.ops();
+        pager.secure().unwrap();
+        drop(pager.begin().unwrap());
+        assert_eq!(disk.ops(), ops);
+        let (slot, generation) = (pager.opened().slot, pager.stats().generation);
+        assert_eq!(pager.stats().epoch, expected);
+        drop(pager);
+
+        // Either slot alone tells the new epoch.
+        assert_eq!(open(&disk, Access::ReadOnly).opened().slot, slot, "the chosen slot is written last");
+        for bad in 0..2u64 {
+            let copy = disk.copy();
+            copy.flip_bit(PATH, bad * 4096 * 8 + 99).unwrap();
+            let stats = open(&copy, Access::ReadOnly).stats();
+            assert_eq!(stats.epoch, expected);
+            assert_eq!(stats.generation, if bad == u64::from(slot) { generation - 1 } else { generation });
+        }
+    }
+}
+
+#[test]
+fn no_stamp_is_used_twice_even_if_a_transaction_is_dropped() {
+    let (disk, pager) = new();
+    let mut seen = std::collections::HashSet::new();
+    let mut stamp = |pager: &Pager| {
+        let mut txn = pager.begin().unwrap();
+        let at = txn.alloc(1).unwrap();
+        txn.write(at, PageKind(1), 0, b"x").unwrap();
+        assert!(seen.insert(at.stamp), "{at:?}");
+        at.stamp
+    };
+    let first = stamp(&pager);
+    let second = stamp(&pager);
+    assert!(second.generation() > first.generation());
+    commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    stamp(&pager);
+    drop(pager);
+    let pager = open(&disk, Access::ReadWrite);
+    assert!(stamp(&pager).epoch() > first.epoch());
+}
+
+#[test]
+fn a_freed_page_is_reused_two_commits_later_or_after_a_republish() {
+    let (_disk, pager) = new();
+    let write = |free: Option<PageRef>| {
+        let mut txn = pager.begin().unwrap();
+        let at = txn.alloc(1).unwrap();
+        txn.write(at, PageKind(1), 0, b"x").unwrap();
+        if let Some(at) = free {
+            txn.free(at);
+        }
+        txn.commit(&[Root { page: at, tag: [0; 16] }], b"").unwrap();
+        at
+    };
+    let a = write(None);
+    let b = write(Some(a)); // freed here: the meta before still reaches it
+    let c = write(Some(b));
+    assert_ne!(c.id, a.id);
+    let d = write(Some(c)); // now both metas are past it
+    assert_eq!(d.id, a.id);
+    pager.republish(None).unwrap();
+    let e = write(Some(d));
+    assert!(e.id == b.id || e.id == c.id, "after a republish what the last commit freed is free");
+}
+
+#[test]
+fn what_a_transaction_may_not_do_is_refused_and_changes_nothing() {
+    let (_disk, pager) = new();
+    commit(&pager, &[Edit::Add(1), Edit::Add(2)], 1).unwrap();
+    let snapshot = pager.snapshot();
+    let before = (pager.stats(), read(&snapshot).unwrap());
+    let root = snapshot.roots()[0].page;
+    let user = 1u64.to_le_bytes();
+    let check = |what: &mut dyn FnMut(&mut WriteTxn<'_>) -> Vec<Root>, expected: &str| {
+        let mut txn = pager.begin().unwrap();
+        let roots = what(&mut txn);
+        refused(txn.commit(&roots, &user), expected);
+    };
+    let as_root = |page| vec![Root { page, tag: [0; 16] }];
+    check(
+        &mut |txn| {
+            txn.free(root);
+            as_root(root)
+        },
+        " a root",
+    );
+    check(
+        &mut |txn| {
+            txn.free(root);
+            txn.free(root);
+            vec![]
+        },
+        "given up twice",
+    );
+    check(
+        &mut |txn| {
+            txn.free(PageRef { id: PageId(1), ..root });
+            vec![]
+        },
+        "from page 1",
+    );
+    check(
+        &mut |txn| {
+            txn.free(PageRef { id: PageId(1 << 60), ..root });
+            vec![]
+        },
+        "was given up",
+    );
+    check(
+        &mut |txn| {
+            txn.free(PageRef { pages: u32::MAX, ..root });
+            vec![]
+        },
+        "was given up",
+    );
+    check(
+        &mut |txn| {
+            let s = txn.stamp();
+            txn.free(PageRef { stamp: s, ..root });
+            vec![]
+        },
+        "never taken",
+    );
+    check(
+        &mut |txn| {
+            let at = txn.alloc(1).unwrap();
+            as_root(at)
+        },
+        " a root",
+    );
+    check(
+        &mut |txn| {
+            let at = txn.alloc(2).unwrap();
+            txn.write(at, PageKind(1), 0, b"").unwrap();
+            as_root(at)
+        },
+        " a root",
+    );
+    check(&mut |_| vec![Root { page: root, tag: [0; 16] }; 17], "17 roots");
+    check(&mut |_| as_root(PageRef { stamp: Stamp::new(0, 99), ..root }), " a root");
+
+    let mut txn = pager.begin().unwrap();
+    let at = txn.alloc(1).unwrap();
+    refused(txn.write(root, PageKind(1), 0, b""), "not taken");
+    refused(txn.write(at, PageKind(250), 0, b""), "belongs to the pager");
+    refused(txn.write(PageRef { pages: 2, ..at }, PageKind(1), 0, b""), "not taken");
+    refused(txn.write(at, PageKind(1), 0, &vec![0; txn.body_len() + 1]), "a body of");
+    txn.write(at, PageKind(1), 0, &vec![1; txn.body_len()]).unwrap();
+    refused(txn.write(at, PageKind(1), 0, b""), "written before");
+    drop(txn);
+    assert_eq!((pager.stats(), read(&pager.snapshot()).unwrap()), before);
+}
+
+#[test]
+fn pages_taken_and_not_kept_are_free_again() {
+    let (_disk, pager) = new();
+    let mut txn = pager.begin().unwrap();
+    let unwritten = txn.alloc(3).unwrap();
+    let scrapped = txn.alloc(2).unwrap();
+    let kept = txn.alloc(1).unwrap();
+    txn.write(scrapped, PageKind(1), 0, b"").unwrap();
+    txn.free(scrapped);
+    txn.write(kept, PageKind(1), 0, b"").unwrap();
+    assert_eq!(txn.allocated(), 4);
+    let snapshot = txn.commit(&[Root { page: kept, tag: [0; 16] }], b"").unwrap();
+    let mut reachable = PageSet::default();
+    reachable.insert(kept);
+    assert_eq!(snapshot.check_accounting(&reachable).unwrap(), []);
+    let stats = pager.stats();
+    assert_eq!((stats.used(), stats.pages, stats.free + stats.free_list), (1, 8, 5));
+    assert_eq!(unwritten.id.0, 2);
+}
+
+#[test]
+fn accounting_finds_what_is_lost_doubled_and_outside() {
+    let (_disk, pager) = new();
+    let (snapshot, _) = commit(&pager, &[Edit::Add(1), Edit::Add(1)], 1).unwrap();
+    let (root, entries) = harness::directory(&snapshot).unwrap();
+    let refs: Vec<PageRef> = entries.iter().map(|(at, _)| *at).chain(root).collect();
+    let check = |refs: &[PageRef], expected: &[&str]| {
+        let mut set = PageSet::default();
+        for at in refs {
+            assert!(set.insert(*at));
+        }
+        let found = snapshot.check_accounting(&set).unwrap();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (finding, part) in found.iter().zip(expected) {
+            assert!(finding.what.contains(part), "{finding:?}");
+        }
+    };
+    check(&refs, &[]);
+    check(&refs[1..], &["neither reachable nor free"]);
+    let meta = PageRef { id: PageId(1), ..refs[0] };
+    check(&[&refs[..], &[meta]].concat(), &["Page 1 is reachable and also a meta page"]);
+    let outside = PageRef { id: PageId(snapshot.page_count()), ..refs[0] };
+    check(&[&refs[..], &[outside]].concat(), &["in a file of"]);
+}
+
+#[test]
+fn a_reference_out_of_the_version_is_an_error_before_any_address_is_formed() {
+    let (_disk, pager) = new();
+    let (snapshot, _) = commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    let root = snapshot.roots()[0].page;
+    let check = |at: PageRef| {
+        assert!(matches!(snapshot.page(at), Err(Error::Corrupt { .. })), "{at:?}");
+        assert!(matches!(snapshot.verify(at), Err(Error::Corrupt { .. })), "{at:?}");
+    };
+    snapshot.page(root).unwrap();
+    check(PageRef { id: PageId(0), ..root });
+    check(PageRef { id: PageId(snapshot.page_count()), ..root });
+    check(PageRef { id: PageId(u64::MAX), ..root });
+    check(PageRef { pages: 0, ..root });
+    check(PageRef { pages: 2, ..root });
+    check(PageRef { pages: u32::MAX, ..root });
+    check(PageRef { stamp: Stamp::new(0, root.stamp.generation() + 1), ..root });
+    check(PageRef { stamp: Stamp::new(1, root.stamp.generation()), ..root });
+    check(PageRef { stamp: Stamp::new(0, 0), ..root });
+}
+
+#[test]
+fn the_free_tail_goes_back_to_the_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(PATH);
+    let mut world = World::create(Arc::new(OsVfs), &path, IDENTITY).unwrap();
+    world.step(&Step::Commit(vec![Edit::Add(1)]), 1).unwrap();
+    world.step(&Step::Commit(vec![Edit::Add(1000), Edit::Add(1000)]), 2).unwrap();
+    world.step(&Step::Snapshot, 0).unwrap();
+    world.step(&Step::Commit(vec![Edit::Remove(2), Edit::Remove(1)]), 3).unwrap();
+    for i in 0..4 {
+        world.step(&Step::Commit(vec![Edit::Replace(0)]), 4 + i).unwrap();
+        assert_eq!(world.pager.truncate_tail().unwrap(), 0, "a snapshot needs the pages");
+    }
+    world.check().unwrap();
+    assert_eq!(world.pager.stats().pinned_versions, 1);
+    world.step(&Step::Drop(0), 0).unwrap();
+    // What stood behind the extents moves down first; then the page count shrinks, in one meta and in the other.
+    let before = std::fs::metadata(&path).unwrap().len();
+    let (mut cut, mut older) = (0, world.pager.snapshot().page_count());
+    for i in 0..6 {
+        world.step(&Step::Commit(vec![Edit::Replace(0)]), 10 + i).unwrap();
+        let newest = world.pager.snapshot().page_count();
+        cut += world.pager.truncate_tail().unwrap();
+        let needed = newest.max(older) * u64::from(IDENTITY.page_size);
+        assert!(std::fs::metadata(&path).unwrap().len() >= needed, "a meta still states the old page count");
+        older = newest;
+    }
+    assert!(cut > 7_000_000, "{cut}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), before - cut);
+    assert_eq!(world.pager.truncate_tail().unwrap(), 0);
+    world.check().unwrap();
+    world.step(&Step::Reopen, 0).unwrap();
+    world.step(&Step::Commit(vec![Edit::Add(100)]), 12).unwrap();
+    world.check().unwrap();
+}
+
+#[test]
+fn a_large_extent_is_one_slice_and_survives_a_reopen() {
+    let (disk, pager) = new();
+    let body: Vec<u8> = (0..9_000_001u32).map(|i| (i ^ (i >> 8)) as u8).collect();
+    let mut txn = pager.begin().unwrap();
+    let small = txn.alloc(1).unwrap();
+    let large = txn.alloc(2200).unwrap();
+    txn.write(small, PageKind(1), 0, b"root").unwrap();
+    txn.write(large, PageKind(3), 7, &body).unwrap();
+    txn.commit(&[Root { page: small, tag: [0; 16] }], b"").unwrap();
+    for pager in [pager, open(&disk, Access::ReadOnly)] {
+        let snapshot = pager.snapshot();
+        let page = snapshot.page(large).unwrap();
+        assert_eq!((page.kind(), page.level()), (PageKind(3), 7));
+        assert!(page.body()[..body.len()] == body && page.body()[body.len()..].iter().all(|b| *b == 0));
+        assert!(snapshot.page(PageRef { pages: 2199, ..large }).is_err());
+    }
+}
+
+#[test]
+fn a_small_file_stays_small() {
+    let (disk, pager) = new();
+    for i in 0..30 {
+        commit(&pager, &[Edit::Add(1), Edit::Replace(i)], i as u64 + 1).unwrap();
+    }
+    let len = disk.read_file(PATH).unwrap().len();
+    assert!(len <= 256 << 10, "{len} bytes");
+}
+
+/// Readers keep their version while a writer in another thread goes on, and a second writer waits for the first.
+#[test]
+fn readers_and_writers_in_threads_do_not_disturb_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let pager = Pager::create(Arc::new(OsVfs), &dir.path().join(PATH), IDENTITY, &0u64.to_le_bytes()).unwrap();
+    std::thread::scope(|scope| {
+        for t in 0..2u64 {
+            let pager = &pager;
+            scope.spawn(move || {
+                for i in 0..40 {
+                    let mut txn = pager.begin().unwrap();
+                    let base = pager.snapshot();
+                    let edits = [Edit::Add(1), Edit::Replace(i), Edit::Remove(i * 7)];
+                    let (roots, state) = harness::edit(&mut txn, &base, &edits, t * 1000 + i as u64 + 1).unwrap();
+                    txn.commit(&roots, &state.number.to_le_bytes()).unwrap();
+                }
+            });
+            scope.spawn(move || {
+                let mut last = 0;
+                for _ in 0..60 {
+                    let snapshot = pager.snapshot();
+                    let first = read(&snapshot).unwrap();
+                    std::thread::yield_now();
+                    assert_eq!(read(&snapshot).unwrap(), first);
+                    assert!(first.number >= last);
+                    last = first.number;
+                }
+            });
+        }
+    });
+    assert_eq!(read(&pager.snapshot()).unwrap().number, 80);
+    drop(pager.begin().unwrap());
+    assert_eq!(pager.stats().pinned_versions, 0);
+}
