@@ -8,6 +8,30 @@
 //! What this crate does *not* do: it buffers nothing, retries nothing but interrupted calls, and has no opinion about
 //! formats. Whether a write is durable is the caller's business; this crate only says precisely what each call
 //! promises.
+//!
+//! Lock order: the two mutexes in here, the table of locked files and the state of a simulated disk, are leaves. None of
+//! them is held while another lock is taken or foreign code runs, so callers may hold any lock of theirs.
+//!
+//! ```
+//! use halodb_vfs::{FileExt, OpenMode, SimVfs, Vfs};
+//! use std::path::Path;
+//!
+//! /// Replaces a file so that after a power loss it is the old one or the new one.
+//! fn replace(vfs: &dyn Vfs, dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+//!     let temporary = dir.join("replace.tmp");
+//!     let file = vfs.open(&temporary, OpenMode::Create)?;
+//!     file.set_len(0)?;
+//!     file.write_all_at(bytes, 0)?;
+//!     file.sync_all()?;
+//!     vfs.rename(&temporary, &dir.join(name))?;
+//!     vfs.sync_dir(dir)
+//! }
+//!
+//! let disk = SimVfs::new();
+//! replace(&disk, Path::new(""), "settings", b"colour = blue")?;
+//! assert_eq!(disk.read_file("settings")?, b"colour = blue");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(
@@ -112,3 +136,8 @@ pub trait Vfs: Send + Sync + fmt::Debug + 'static {
     /// [`LockError::Held`] with the holder's process id where the file states it.
     fn lock(&self, path: &Path) -> Result<Lock, LockError>;
 }
+
+/// The examples in the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -59,6 +59,10 @@ impl File for OsFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        // Where the system would answer with a number, std answers without one.
+        if i64::try_from(len).is_err() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         self.0.set_len(len)
     }
 

@@ -225,3 +225,28 @@ fn bytes_that_a_failed_sync_lost_do_not_come_back_after_a_cut() {
     assert_eq!(survives(&disk, CrashMode::Kept), now);
     assert_eq!(survives(&disk, CrashMode::Strict), vec![0; 2000]);
 }
+
+#[test]
+fn a_sync_that_lies_reports_success_and_an_honest_one_later_saves_everything() {
+    let (disk, file) = disk_with(b"o");
+    file.write_all_at(b"n", 0).unwrap();
+    disk.inject(0, Fault::SyncLies, Repeat::Once);
+    file.sync_data().unwrap();
+    assert_eq!(
+        (disk.struck(), survives(&disk, CrashMode::Strict)),
+        (1, b"o".to_vec())
+    );
+    file.sync_data().unwrap();
+    assert_eq!(survives(&disk, CrashMode::Strict), b"n");
+    // The same for names.
+    disk.rename(Path::new("a"), Path::new("b")).unwrap();
+    disk.inject(0, Fault::SyncLies, Repeat::Once);
+    disk.sync_dir(Path::new("")).unwrap();
+    assert_eq!(survives(&disk, CrashMode::Strict), b"n");
+    disk.sync_dir(Path::new("")).unwrap();
+    assert!(
+        disk.crash_image(disk.ops(), CrashMode::Strict, 0)
+            .read_file("b")
+            .is_ok()
+    );
+}

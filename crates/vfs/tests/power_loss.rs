@@ -409,3 +409,93 @@ fn a_planted_mistake_in_a_protocol_is_found_and_the_right_protocol_is_not_blamed
     assert!(some_power_loss_breaks(true, false));
     assert!(some_power_loss_breaks(false, false));
 }
+
+#[test]
+fn a_process_that_dies_leaves_the_cache_to_the_next_one_and_nothing_more_durable() {
+    let disk = SimVfs::new();
+    let file = write(&disk, "a", b"x");
+    let lock = disk.lock(Path::new("LOCK")).unwrap();
+    let next = disk.restart_process();
+    assert_eq!(next.read_file("a").unwrap(), b"x");
+    assert_eq!(next.crash_image(next.ops(), Strict, 0).files().unwrap(), []);
+    // Threads left over from the dead process do no harm, nor does its lock when it is dropped at last.
+    let stale = |e: std::io::Error| assert_eq!(e.raw_os_error(), Some(libc::ESTALE));
+    stale(file.write_at(b"y", 0).unwrap_err());
+    stale(disk.open(Path::new("a"), OpenMode::Read).unwrap_err());
+    let own = next.lock(Path::new("LOCK")).unwrap();
+    drop(lock);
+    assert!(next.lock(Path::new("LOCK")).is_err());
+    drop(own);
+    // What the next one synchronises is durable, including what the dead one wrote.
+    open(&next, "a").sync_data().unwrap();
+    sync_root(&next);
+    assert_eq!(
+        next.crash_image(next.ops(), Strict, 0)
+            .read_file("a")
+            .unwrap(),
+        b"x"
+    );
+}
+
+#[test]
+fn an_open_file_works_on_after_rename_and_removal_of_its_name() {
+    let disk = SimVfs::new();
+    let file = write(&disk, "a", b"x");
+    disk.rename(Path::new("a"), Path::new("b")).unwrap();
+    file.write_all_at(b"y", 0).unwrap();
+    assert_eq!(show(&disk), "b=y");
+    disk.remove_file(Path::new("b")).unwrap();
+    file.write_all_at(b"z", 1).unwrap();
+    file.sync_data().unwrap();
+    let mut bytes = [0; 2];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"yz");
+    check(&disk, Random, &["", "a=yz", "b=yz"]);
+}
+
+#[test]
+fn planted_contents_are_durable_at_once_and_disturb_nothing_else() {
+    let disk = SimVfs::new();
+    let other = write(&disk, "b", b"o");
+    other.sync_data().unwrap();
+    sync_root(&disk);
+    other.write_all_at(b"n", 0).unwrap();
+    disk.write_file("a", b"0123").unwrap();
+    disk.flip_bit("a", 8 * 2).unwrap();
+    check(&disk, Strict, &["a=0133 b=o"]);
+    check(&disk, Kept, &["a=0133 b=n"]);
+    assert!(disk.flip_bit("a", 8 * 4).is_err());
+    // A mapped file changes under the mapping.
+    let file = open(&disk, "a");
+    let _mapping = file.map(4096).unwrap();
+    disk.flip_bit("a", 8 * 2).unwrap();
+    check(&disk, Kept, &["a=0123 b=n"]);
+    assert_eq!(show(&disk), "a=0123 b=n");
+}
+
+#[test]
+fn a_durable_step_of_a_name_takes_the_earlier_steps_along() {
+    let disk = SimVfs::new();
+    for dir in ["d", "e"] {
+        disk.create_dir(Path::new(dir)).unwrap();
+    }
+    disk.write_file("d/a", b"x").unwrap();
+    disk.forget_history();
+    disk.rename(Path::new("d/a"), Path::new("e/a")).unwrap();
+    disk.rename(Path::new("e/a"), Path::new("e/b")).unwrap();
+    check(&disk, Random, &["d/a=x", "e/a=x", "e/b=x"]);
+    // The first rename waits for "d" too, but the second cannot be durable without it.
+    disk.sync_dir(Path::new("e")).unwrap();
+    check(&disk, Random, &["e/b=x"]);
+}
+
+#[test]
+fn a_pending_removal_does_not_take_a_file_planted_later() {
+    let disk = SimVfs::new();
+    disk.write_file("a", b"1").unwrap();
+    disk.remove_file(Path::new("a")).unwrap();
+    disk.write_file("a", b"2").unwrap();
+    for mode in [Strict, Prefix, Random, Kept] {
+        check(&disk, mode, &["a=2"]);
+    }
+}

@@ -20,6 +20,9 @@ pub enum Fault {
     /// only if it is written again. Lengths stay pending in the ordinary way. Other calls, `sync_dir` among them,
     /// fail with `EIO` and do nothing.
     SyncFailsClean,
+    /// A synchronisation of a file or directory reports success and does nothing, as a disk does whose cache loses its
+    /// contents. An honest one later makes everything durable. Other calls fail with `EIO`.
+    SyncLies,
 }
 
 impl Fault {
@@ -27,7 +30,7 @@ impl Fault {
     pub(super) fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
             Fault::Errno(code) => code,
-            Fault::Short | Fault::SyncFailsClean => libc::EIO,
+            Fault::Short | Fault::SyncFailsClean | Fault::SyncLies => libc::EIO,
         })
     }
 }

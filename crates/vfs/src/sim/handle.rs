@@ -1,27 +1,44 @@
 //! [`SimFile`] and [`SimLock`]: what a process holds of a simulated disk.
 //!
-//! Both refer to inodes, so they outlive renames and removals of names; dropping them gives the inode back.
+//! Both refer to inodes, so they outlive renames and removals of names; dropping them gives the inode back. They do not
+//! outlive the process they belong to: [`Access`].
 
 use super::ops::Inode;
 use super::state::State;
 use crate::{File, Mapping};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+/// One process's access to a disk: it ends with the process's life.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) disk: Arc<Mutex<State>>,
+    pub(super) life: u64,
+}
+
+impl Access {
+    /// The disk, for a call of the process.
+    pub(super) fn call(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.lock();
+        state.check_life(self.life)?;
+        Ok(state)
+    }
+}
+
 /// An open file.
 pub(super) struct SimFile {
-    disk: Arc<Mutex<State>>,
+    access: Access,
     inode: Inode,
     writable: bool,
 }
 
 impl SimFile {
     /// Wraps a handle that [`State::open`] has counted.
-    pub(super) fn new(disk: Arc<Mutex<State>>, inode: Inode, writable: bool) -> Self {
+    pub(super) fn new(access: Access, inode: Inode, writable: bool) -> Self {
         Self {
-            disk,
+            access,
             inode,
             writable,
         }
@@ -30,7 +47,7 @@ impl SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.disk.lock().close(self.inode);
+        self.access.disk.lock().close(self.inode);
     }
 }
 
@@ -45,51 +62,51 @@ impl fmt::Debug for SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.disk.lock().read_at(self.inode, buf, offset)
+        self.access.call()?.read_at(self.inode, buf, offset)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.disk
-            .lock()
+        self.access
+            .call()?
             .write_at(self.inode, self.writable, buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.lock().sync(self.inode)
+        self.access.call()?.sync(self.inode)
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.disk.lock().sync(self.inode)
+        self.access.call()?.sync(self.inode)
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.disk.lock().len(self.inode)
+        self.access.call()?.len(self.inode)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.lock().set_len(self.inode, self.writable, len)
+        self.access.call()?.set_len(self.inode, self.writable, len)
     }
 
     fn map(&self, len: u64) -> io::Result<Mapping> {
-        self.disk.lock().map(self.inode, len)
+        self.access.call()?.map(self.inode, len)
     }
 }
 
 /// A held lock.
 pub(super) struct SimLock {
-    disk: Arc<Mutex<State>>,
+    access: Access,
     inode: Inode,
 }
 
 impl SimLock {
     /// Wraps a lock that [`State::lock`] has granted.
-    pub(super) fn new(disk: Arc<Mutex<State>>, inode: Inode) -> Self {
-        Self { disk, inode }
+    pub(super) fn new(access: Access, inode: Inode) -> Self {
+        Self { access, inode }
     }
 }
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.disk.lock().unlock(self.inode);
+        self.access.disk.lock().unlock(self.access.life, self.inode);
     }
 }

@@ -38,16 +38,19 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! What it does not simulate: time, links, permissions, two processes, a disk that is full by itself (inject `ENOSPC`),
-//! a disk that lies about synchronisation.
+//! What it does not simulate: time, links, permissions, two processes at a time, a disk that is full by itself (inject
+//! `ENOSPC`).
 
 mod body;
+mod contents;
 mod fault;
 mod handle;
 mod image;
 mod medium;
 mod memory;
+mod names;
 mod ops;
+mod outside;
 mod pages;
 mod rng;
 mod state;
@@ -57,7 +60,7 @@ pub use fault::{Fault, Repeat};
 pub use image::CrashMode;
 
 use crate::{DirEntry, EntryKind, File, Lock, LockError, OpenMode, Vfs};
-use handle::{SimFile, SimLock};
+use handle::{Access, SimFile, SimLock};
 use medium::Medium;
 use ops::What;
 use pages::Pages;
@@ -77,7 +80,7 @@ use std::sync::Arc;
 /// [`SimVfs::forget_history`] was called. Holes are free.
 #[derive(Clone)]
 pub struct SimVfs {
-    disk: Arc<Mutex<State>>,
+    access: Access,
 }
 
 impl Default for SimVfs {
@@ -88,7 +91,7 @@ impl Default for SimVfs {
 
 impl fmt::Debug for SimVfs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.disk.lock();
+        let state = self.access.disk.lock();
         let (ops, calls) = (state.ops(), state.faults.calls());
         f.debug_struct("SimVfs")
             .field("ops", &ops)
@@ -105,15 +108,16 @@ impl SimVfs {
     }
 
     fn from_medium(medium: Medium) -> Self {
+        let disk = Arc::new(Mutex::new(State::new(medium)));
         Self {
-            disk: Arc::new(Mutex::new(State::new(medium))),
+            access: Access { disk, life: 0 },
         }
     }
 
     /// The number of operations recorded so far (writes, length changes, name changes, syncs: whatever a crash can fall
     /// between). It starts from 0 in a new disk, a crash image included.
     pub fn ops(&self) -> u64 {
-        self.disk.lock().ops()
+        self.access.disk.lock().ops()
     }
 
     /// The disk as a power loss right after operation number `at` (counted from 0: that many operations were issued)
@@ -126,7 +130,7 @@ impl SimVfs {
     /// Cost: that of the operations since the last image if `at` does not fall, else of all operations; plus a
     /// reference count per 4 KiB of contents.
     pub fn crash_image(&self, at: u64, mode: CrashMode, seed: u64) -> SimVfs {
-        let medium = self.disk.lock().medium(at).clone();
+        let medium = self.access.disk.lock().medium(at).clone();
         Self::from_medium(image::crash(&medium, mode, seed))
     }
 
@@ -138,9 +142,26 @@ impl SimVfs {
     /// Makes everything durable and forgets the history, so that [`SimVfs::ops`] starts from 0 again. Long runs call
     /// this to bound the memory; open handles and locks stay valid.
     pub fn forget_history(&self) {
-        let mut state = self.disk.lock();
+        let mut state = self.access.disk.lock();
         let base = image::crash(state.medium(u64::MAX), CrashMode::Kept, 0);
         state.start_from(base);
+    }
+}
+
+/// Death of the process.
+impl SimVfs {
+    /// The process dies and another one starts, while the machine and its cache live on: `kill -9`.
+    ///
+    /// Returns the new process's access to the same disk. It reads everything that was written, but what was not
+    /// synchronised is as little durable as before: a later power loss may still take it. All locks are released. Every
+    /// call through older clones and handles fails with `ESTALE`, uncounted, so that threads left over from the
+    /// dead process do no harm; looking from outside works through any clone.
+    pub fn restart_process(&self) -> SimVfs {
+        let life = self.access.disk.lock().next_life();
+        let disk = Arc::clone(&self.access.disk);
+        SimVfs {
+            access: Access { disk, life },
+        }
     }
 }
 
@@ -151,22 +172,22 @@ impl SimVfs {
     ///
     /// A "kind" is one method of [`Vfs`] or [`File`]; `sync_data` and `sync_all` are the same kind.
     pub fn inject(&self, call: u64, fault: Fault, repeat: Repeat) {
-        self.disk.lock().faults.inject(call, fault, repeat);
+        self.access.disk.lock().faults.inject(call, fault, repeat);
     }
 
     /// Removes injected faults that have not struck, or strike still.
     pub fn heal(&self) {
-        self.disk.lock().faults.heal();
+        self.access.disk.lock().faults.heal();
     }
 
     /// The number of fallible calls so far, reads included: the index space of [`SimVfs::inject`].
     pub fn calls(&self) -> u64 {
-        self.disk.lock().faults.calls()
+        self.access.disk.lock().faults.calls()
     }
 
     /// The number of calls that an injected fault has struck so far.
     pub fn struck(&self) -> u64 {
-        self.disk.lock().faults.struck()
+        self.access.disk.lock().faults.struck()
     }
 }
 
@@ -177,7 +198,7 @@ impl SimVfs {
     /// # Errors
     /// Only if the operating system does not say how long a mapped file is.
     pub fn files(&self) -> io::Result<Vec<(PathBuf, u64)>> {
-        self.disk.lock().all_files()
+        self.access.disk.lock().all_files()
     }
 
     /// The contents of a file, as a process would read them now.
@@ -185,7 +206,7 @@ impl SimVfs {
     /// # Errors
     /// Those of opening the file.
     pub fn read_file(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        let pages = self.disk.lock().contents(path.as_ref())?;
+        let pages = self.access.disk.lock().contents(path.as_ref())?;
         let mut bytes = vec![0; pages.len() as usize];
         pages.read(&mut bytes, 0);
         Ok(bytes)
@@ -199,7 +220,8 @@ impl SimVfs {
     /// # Errors
     /// `ENOENT` or `ENOTDIR` if the directory is not there, `EISDIR` if the path names one.
     pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        self.disk
+        self.access
+            .disk
             .lock()
             .plant(path.as_ref(), Pages::from_bytes(bytes))
     }
@@ -209,7 +231,7 @@ impl SimVfs {
     /// # Errors
     /// Those of opening the file; `EINVAL` if it is too short.
     pub fn flip_bit(&self, path: impl AsRef<Path>, bit: u64) -> io::Result<()> {
-        let mut state = self.disk.lock();
+        let mut state = self.access.disk.lock();
         let mut pages = state.contents(path.as_ref())?;
         let mut byte = [0];
         if pages.read(&mut byte, bit / 8) == 0 {
@@ -222,44 +244,44 @@ impl SimVfs {
 
 impl Vfs for SimVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let inode = self.disk.lock().open(path, mode)?;
+        let inode = self.access.call()?.open(path, mode)?;
         Ok(Arc::new(SimFile::new(
-            Arc::clone(&self.disk),
+            self.access.clone(),
             inode,
             mode != OpenMode::Read,
         )))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().create_dir(path)
+        self.access.call()?.create_dir(path)
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.lock().read_dir(path)
+        self.access.call()?.read_dir(path)
     }
 
     fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        self.disk.lock().kind(path)
+        self.access.call()?.kind(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.lock().rename(from, to)
+        self.access.call()?.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().remove(path, What::File)
+        self.access.call()?.remove(path, What::File)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().remove(path, What::Dir)
+        self.access.call()?.remove(path, What::Dir)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().sync_dir(path)
+        self.access.call()?.sync_dir(path)
     }
 
     fn lock(&self, path: &Path) -> Result<Lock, LockError> {
-        let inode = self.disk.lock().lock(path)?;
-        Ok(Lock::new(SimLock::new(Arc::clone(&self.disk), inode)))
+        let inode = self.access.call()?.lock(path)?;
+        Ok(Lock::new(SimLock::new(self.access.clone(), inode)))
     }
 }
