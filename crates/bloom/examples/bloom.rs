@@ -20,11 +20,7 @@ fn main() {
 
     let filter = Filter::new(&bytes).expect("a builder writes whole blocks");
     for word in ["fox", "dog", "cat", "sloth"] {
-        let answer = if filter.contains(hash(word)) {
-            "probably there"
-        } else {
-            "certainly not there"
-        };
+        let answer = if filter.contains(hash(word)) { "probably there" } else { "certainly not there" };
         println!("{word}: {answer}");
     }
 }

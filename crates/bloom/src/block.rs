@@ -30,16 +30,8 @@ const _: () = assert!(WORDS * WORD_BYTES == BLOCK_BYTES);
 const _: () = assert!(1 << (32 - BIT_SHIFT) == WORD_BYTES * 8);
 
 /// Odd multipliers, one for each word: those of the Parquet specification ("Bloom Filter", section "Technical Approach").
-const SALTS: [u32; WORDS] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALTS: [u32; WORDS] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// Bytes of one block as they are stored.
 pub(crate) type Block = [u8; BLOCK_BYTES];

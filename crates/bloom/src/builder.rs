@@ -35,10 +35,7 @@ impl Builder {
     /// little, because the number of bits set for a key stays eight.
     pub fn new(bits_per_key: u32) -> Self {
         let bits_per_key = bits_per_key.clamp(MIN_BITS_PER_KEY, MAX_BITS_PER_KEY);
-        Self {
-            bits_per_key,
-            hashes: Vec::new(),
-        }
+        Self { bits_per_key, hashes: Vec::new() }
     }
 
     /// Adds a key's hash. Eight bytes of memory each until the filter is finished.

@@ -69,11 +69,7 @@ proptest! {
 #[test]
 fn no_key_gives_no_bytes_and_no_bytes_deny_nothing() {
     assert_eq!(build(11, &[]), []);
-    assert!(
-        Filter::new(&[])
-            .expect("no bytes are whole blocks")
-            .contains(0)
-    );
+    assert!(Filter::new(&[]).expect("no bytes are whole blocks").contains(0));
 }
 
 #[test]

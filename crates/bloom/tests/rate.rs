@@ -36,16 +36,10 @@ fn check(bits_per_key: u32, expected_percent: f64) {
     builder.finish_into(&mut bytes);
     let filter = Filter::new(&bytes).expect("whole blocks");
 
-    let passed = (KEYS + 1..=KEYS + QUESTIONS)
-        .filter(|&n| filter.contains(mix(n)))
-        .count();
+    let passed = (KEYS + 1..=KEYS + QUESTIONS).filter(|&n| filter.contains(mix(n))).count();
     let measured = passed as f64 / QUESTIONS as f64;
     let theory = theory(KEYS as f64 / (bytes.len() / 32) as f64);
-    println!(
-        "{bits_per_key} bits: measured {:.4} %, theory {:.4} %",
-        measured * 100.0,
-        theory * 100.0
-    );
+    println!("{bits_per_key} bits: measured {:.4} %, theory {:.4} %", measured * 100.0, theory * 100.0);
     assert!(
         (measured / theory - 1.0).abs() < 0.10,
         "{bits_per_key} bits per key: measured {measured}, theory {theory}"

@@ -11,11 +11,7 @@ fn print(table: &Arc<Memtable>, at: u64) {
     while let (Some(key), Some(found)) = (cursor.key(), cursor.found()) {
         let key = String::from_utf8_lossy(key);
         match &found.entry {
-            Entry::Value(value) => println!(
-                "  {key} = {} (written at {})",
-                String::from_utf8_lossy(value),
-                found.seq
-            ),
+            Entry::Value(value) => println!("  {key} = {} (written at {})", String::from_utf8_lossy(value), found.seq),
             Entry::Tombstone => println!("  {key} was deleted at {}", found.seq),
         }
         cursor.next();
@@ -24,27 +20,14 @@ fn print(table: &Arc<Memtable>, at: u64) {
 
 fn main() {
     let table = Arc::new(Memtable::new());
-    let fruits = [
-        ("apple", "red"),
-        ("banana", "yellow"),
-        ("cherry", "dark red"),
-        ("apple", "green"),
-    ];
+    let fruits = [("apple", "red"), ("banana", "yellow"), ("cherry", "dark red"), ("apple", "green")];
     for (seq, (fruit, colour)) in (1..).zip(fruits) {
-        table.insert(
-            fruit.as_bytes(),
-            seq,
-            Entry::Value(colour.as_bytes().into()),
-        );
+        table.insert(fruit.as_bytes(), seq, Entry::Value(colour.as_bytes().into()));
     }
     table.delete_range(b"b", None, 5);
     table.insert(b"cherry", 6, Entry::Value(b"sour".as_slice().into()));
 
     print(&table, 3);
     print(&table, table.last_seq());
-    println!(
-        "{} versions, {} bytes accounted",
-        table.versions(),
-        table.size_bytes()
-    );
+    println!("{} versions, {} bytes accounted", table.versions(), table.size_bytes());
 }

@@ -39,12 +39,7 @@ enum From {
 
 impl Cursor {
     pub(crate) fn new(table: Arc<Memtable>, at: u64) -> Self {
-        Self {
-            table,
-            at,
-            key: Vec::new(),
-            found: None,
-        }
+        Self { table, at, key: Vec::new(), found: None }
     }
 
     /// To the first key.

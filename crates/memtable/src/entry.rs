@@ -35,10 +35,7 @@ pub struct Found {
 
 impl Found {
     pub(crate) fn tombstone(seq: u64) -> Self {
-        Self {
-            seq,
-            entry: Entry::Tombstone,
-        }
+        Self { seq, entry: Entry::Tombstone }
     }
 }
 
@@ -66,11 +63,7 @@ mod tests {
 
     #[track_caller]
     fn check(start: &str, end: Option<&str>, key: &str, expected: bool) {
-        let range = RangeDelete {
-            start: start.as_bytes().into(),
-            end: end.map(|end| end.as_bytes().into()),
-            seq: 1,
-        };
+        let range = RangeDelete { start: start.as_bytes().into(), end: end.map(|end| end.as_bytes().into()), seq: 1 };
         assert_eq!(range.covers(key.as_bytes()), expected);
     }
 

@@ -31,34 +31,20 @@ impl State {
         // Two descents for a new key, so that a key which is there already costs no allocation.
         let Some(versions) = self.keys.get_mut(key) else {
             self.keys.insert(key.into(), Versions::new(seq, entry));
-            return Change {
-                added_versions: 1,
-                added_bytes: size::key_bytes(key) + bytes,
-                removed_bytes: 0,
-            };
+            return Change { added_versions: 1, added_bytes: size::key_bytes(key) + bytes, removed_bytes: 0 };
         };
         match versions.insert(seq, entry) {
-            None => Change {
-                added_versions: 1,
-                added_bytes: bytes,
-                removed_bytes: 0,
-            },
-            Some(replaced) => Change {
-                added_versions: 0,
-                added_bytes: bytes,
-                removed_bytes: size::version_bytes(&replaced),
-            },
+            None => Change { added_versions: 1, added_bytes: bytes, removed_bytes: 0 },
+            Some(replaced) => {
+                Change { added_versions: 0, added_bytes: bytes, removed_bytes: size::version_bytes(&replaced) }
+            }
         }
     }
 
     pub(crate) fn delete_range(&mut self, range: RangeDelete) -> Change {
         let bytes = size::range_delete_bytes(&range.start, range.end.as_deref());
         self.range_deletes.push(range);
-        Change {
-            added_versions: 1,
-            added_bytes: bytes,
-            removed_bytes: 0,
-        }
+        Change { added_versions: 1, added_bytes: bytes, removed_bytes: 0 }
     }
 
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Option<Found> {
@@ -74,24 +60,12 @@ impl State {
 
     /// The next key from `bound` on in `direction` that has an own version not younger than `at`, looking at `limit` keys
     /// at most.
-    pub(crate) fn step(
-        &self,
-        bound: Bound<&[u8]>,
-        direction: Direction,
-        at: u64,
-        limit: usize,
-    ) -> Step<'_> {
+    pub(crate) fn step(&self, bound: Bound<&[u8]>, direction: Direction, at: u64, limit: usize) -> Step<'_> {
         match direction {
-            Direction::Forward => self.first_at(
-                self.keys.range::<[u8], _>((bound, Bound::Unbounded)),
-                at,
-                limit,
-            ),
-            Direction::Backward => self.first_at(
-                self.keys.range::<[u8], _>((Bound::Unbounded, bound)).rev(),
-                at,
-                limit,
-            ),
+            Direction::Forward => self.first_at(self.keys.range::<[u8], _>((bound, Bound::Unbounded)), at, limit),
+            Direction::Backward => {
+                self.first_at(self.keys.range::<[u8], _>((Bound::Unbounded, bound)).rev(), at, limit)
+            }
         }
     }
 
@@ -122,10 +96,7 @@ impl State {
 
     /// The youngest range delete not younger than `at` that covers `key`.
     fn cover(&self, key: &[u8], at: u64) -> Option<u64> {
-        let covers = self
-            .range_deletes
-            .iter()
-            .filter(|range| range.seq <= at && range.covers(key));
+        let covers = self.range_deletes.iter().filter(|range| range.seq <= at && range.covers(key));
         covers.map(|range| range.seq).max()
     }
 }

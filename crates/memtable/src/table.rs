@@ -52,11 +52,7 @@ impl Memtable {
         if end.is_some_and(|end| end <= start) {
             return;
         }
-        let range = RangeDelete {
-            start: start.into(),
-            end: end.map(Into::into),
-            seq,
-        };
+        let range = RangeDelete { start: start.into(), end: end.map(Into::into), seq };
         let mut state = self.state.write();
         let change = state.delete_range(range);
         self.range_deletes.fetch_add(1, Ordering::Release);
@@ -86,12 +82,7 @@ impl Memtable {
             return Vec::new();
         }
         let state = self.state.read();
-        state
-            .range_deletes()
-            .iter()
-            .filter(|range| range.seq <= at)
-            .cloned()
-            .collect()
+        state.range_deletes().iter().filter(|range| range.seq <= at).cloned().collect()
     }
 
     /// A cursor over keys that have a version not younger than `at`, each at its newest such version.
@@ -135,8 +126,7 @@ impl Memtable {
         // What goes comes off before what is added, in one step, so that no reader sees a size that never was.
         let delta = change.added_bytes.wrapping_sub(change.removed_bytes);
         self.size_bytes.fetch_add(delta, Ordering::Release);
-        self.versions
-            .fetch_add(change.added_versions, Ordering::Release);
+        self.versions.fetch_add(change.added_versions, Ordering::Release);
     }
 }
 

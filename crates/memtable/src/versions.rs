@@ -14,10 +14,7 @@ pub(crate) struct Versions {
 
 impl Versions {
     pub(crate) fn new(seq: u64, entry: Entry) -> Self {
-        Self {
-            newest: Found { seq, entry },
-            older: Vec::new(),
-        }
+        Self { newest: Found { seq, entry }, older: Vec::new() }
     }
 
     /// Adds a version in its place; gives back what the same sequence number said before.

@@ -13,14 +13,8 @@ fn value(text: &str) -> Entry {
 fn check(found: Option<Found>, expected: &str) {
     let got = match found {
         None => "nothing".to_owned(),
-        Some(Found {
-            seq,
-            entry: Entry::Tombstone,
-        }) => format!("{seq} deleted"),
-        Some(Found {
-            seq,
-            entry: Entry::Value(value),
-        }) => format!("{seq}={}", String::from_utf8_lossy(&value)),
+        Some(Found { seq, entry: Entry::Tombstone }) => format!("{seq} deleted"),
+        Some(Found { seq, entry: Entry::Value(value) }) => format!("{seq}={}", String::from_utf8_lossy(&value)),
     };
     assert_eq!(got, expected);
 }
@@ -61,10 +55,7 @@ fn a_range_that_ends_before_it_begins_leaves_no_trace() {
     table.delete_range(b"k", Some(b"a"), 4);
     check(table.newest(b"k"), "nothing");
     assert!(table.is_empty());
-    assert_eq!(
-        (table.size_bytes(), table.versions(), table.last_seq()),
-        (0, 0, 0)
-    );
+    assert_eq!((table.size_bytes(), table.versions(), table.last_seq()), (0, 0, 0));
 }
 
 #[test]
@@ -83,11 +74,7 @@ fn a_cursor_gives_own_keys_only_and_counts_range_deletes_on_them() {
     cursor.next();
     assert_eq!((cursor.key(), cursor.found()), (None, None));
     cursor.prev();
-    assert_eq!(
-        cursor.key(),
-        None,
-        "past the end there is no key to step back from"
-    );
+    assert_eq!(cursor.key(), None, "past the end there is no key to step back from");
     cursor.seek_back(b"bbb");
     assert_eq!(cursor.key(), Some(b"a".as_slice()));
 }
@@ -107,17 +94,9 @@ fn a_cursor_steps_over_more_younger_keys_than_it_looks_at_under_one_lock() {
         table.insert(b"c", 1, value("last"));
         cursor.seek_first();
         cursor.next();
-        assert_eq!(
-            cursor.key(),
-            Some(b"c".as_slice()),
-            "{younger} younger keys forward"
-        );
+        assert_eq!(cursor.key(), Some(b"c".as_slice()), "{younger} younger keys forward");
         cursor.prev();
-        assert_eq!(
-            cursor.key(),
-            Some(b"a".as_slice()),
-            "{younger} younger keys backward"
-        );
+        assert_eq!(cursor.key(), Some(b"a".as_slice()), "{younger} younger keys backward");
     }
 }
 
@@ -145,8 +124,5 @@ fn the_empty_key_and_the_empty_value_are_ordinary() {
 fn debug_output_does_not_print_the_content() {
     let table = Memtable::new();
     table.insert(b"secret", 7, value("v"));
-    assert_eq!(
-        format!("{table:?}"),
-        "Memtable { versions: 1, size_bytes: 151, last_seq: 7, .. }"
-    );
+    assert_eq!(format!("{table:?}"), "Memtable { versions: 1, size_bytes: 151, last_seq: 7, .. }");
 }

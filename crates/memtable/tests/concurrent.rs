@@ -10,10 +10,7 @@ const KEYS: u64 = 40;
 const BATCHES: u64 = 1500;
 
 fn key(n: u64) -> [u8; 8] {
-    format!("{n:08}")
-        .into_bytes()
-        .try_into()
-        .expect("eight digits")
+    format!("{n:08}").into_bytes().try_into().expect("eight digits")
 }
 
 fn value(seq: u64) -> Entry {
@@ -23,11 +20,7 @@ fn value(seq: u64) -> Entry {
 /// Each batch writes every key again with its number, so that a snapshot is right if and only if all keys carry its own
 /// number; some batches begin by deleting everything. Between the keys, others appear that only later snapshots may see.
 fn write_batch(table: &Memtable, seq: u64) {
-    table.insert(
-        &key(seq % KEYS * 100 + 1 + seq / KEYS),
-        seq,
-        Entry::Tombstone,
-    );
+    table.insert(&key(seq % KEYS * 100 + 1 + seq / KEYS), seq, Entry::Tombstone);
     for n in 0..KEYS {
         table.insert(&key(n * 100), seq, value(seq));
     }
@@ -38,9 +31,7 @@ fn write_batch(table: &Memtable, seq: u64) {
 
 fn check_snapshot(table: &Arc<Memtable>, at: u64) {
     let n = at * 7 % KEYS;
-    let found = table
-        .get(&key(n * 100), at)
-        .expect("every batch writes every key");
+    let found = table.get(&key(n * 100), at).expect("every batch writes every key");
     assert_eq!((found.seq, found.entry), (at, value(at)));
 
     let mut forward = Vec::new();
@@ -59,10 +50,7 @@ fn check_snapshot(table: &Arc<Memtable>, at: u64) {
     let mut backward = Vec::new();
     cursor.seek_last();
     while let Some(key) = cursor.key() {
-        if cursor
-            .found()
-            .is_some_and(|found| found.entry != Entry::Tombstone)
-        {
+        if cursor.found().is_some_and(|found| found.entry != Entry::Tombstone) {
             backward.push(key.to_vec());
         }
         cursor.prev();

@@ -76,13 +76,9 @@ fn apply(table: &Memtable, seq: u64, write: &Write) {
 /// What the write says about `key`, if anything; `true` if it is an entry of the key itself.
 fn says(write: &Write, asked: &[u8]) -> Option<(bool, Entry)> {
     match write {
-        Write::Put(key, value) if key == asked => {
-            Some((true, Entry::Value(value.as_slice().into())))
-        }
+        Write::Put(key, value) if key == asked => Some((true, Entry::Value(value.as_slice().into()))),
         Write::Delete(key) if key == asked => Some((true, Entry::Tombstone)),
-        Write::DeleteRange(start, end)
-            if start.as_slice() <= asked && end.as_deref().is_none_or(|end| asked < end) =>
-        {
+        Write::DeleteRange(start, end) if start.as_slice() <= asked && end.as_deref().is_none_or(|end| asked < end) => {
             Some((false, Entry::Tombstone))
         }
         _ => None,
@@ -92,11 +88,8 @@ fn says(write: &Write, asked: &[u8]) -> Option<(bool, Entry)> {
 /// The last word on `key` in the order (sequence number, range deletes first, arrival).
 fn model_get(writes: &[(u64, Write)], key: &[u8], at: u64) -> Option<Found> {
     let words = writes.iter().filter(|(seq, _)| *seq <= at);
-    let words =
-        words.filter_map(|(seq, write)| says(write, key).map(|(own, entry)| (*seq, own, entry)));
-    words
-        .max_by_key(|(seq, own, _)| (*seq, *own))
-        .map(|(seq, _, entry)| Found { seq, entry })
+    let words = words.filter_map(|(seq, write)| says(write, key).map(|(own, entry)| (*seq, own, entry)));
+    words.max_by_key(|(seq, own, _)| (*seq, *own)).map(|(seq, _, entry)| Found { seq, entry })
 }
 
 fn is_empty_range(write: &Write) -> bool {
@@ -111,18 +104,10 @@ fn own_key(write: &Write) -> Option<&[u8]> {
 }
 
 fn model_visible(writes: &[(u64, Write)], at: u64) -> Vec<(Vec<u8>, Found)> {
-    let keys: BTreeSet<&[u8]> = writes
-        .iter()
-        .filter(|(seq, _)| *seq <= at)
-        .filter_map(|(_, write)| own_key(write))
-        .collect();
+    let keys: BTreeSet<&[u8]> =
+        writes.iter().filter(|(seq, _)| *seq <= at).filter_map(|(_, write)| own_key(write)).collect();
     keys.into_iter()
-        .map(|key| {
-            (
-                key.to_vec(),
-                model_get(writes, key, at).expect("the key has an own version"),
-            )
-        })
+        .map(|key| (key.to_vec(), model_get(writes, key, at).expect("the key has an own version")))
         .collect()
 }
 
@@ -131,11 +116,9 @@ fn model_range_deletes(writes: &[(u64, Write)], at: u64) -> Vec<RangeDelete> {
         .iter()
         .filter(|(seq, write)| *seq <= at && !is_empty_range(write))
         .filter_map(|(seq, write)| match write {
-            Write::DeleteRange(start, end) => Some(RangeDelete {
-                start: start.as_slice().into(),
-                end: end.as_deref().map(Into::into),
-                seq: *seq,
-            }),
+            Write::DeleteRange(start, end) => {
+                Some(RangeDelete { start: start.as_slice().into(), end: end.as_deref().map(Into::into), seq: *seq })
+            }
             _ => None,
         })
         .collect()
@@ -144,30 +127,22 @@ fn model_range_deletes(writes: &[(u64, Write)], at: u64) -> Vec<RangeDelete> {
 /// Bytes and versions: the last entry of each key and sequence number counts.
 fn model_size(writes: &[(u64, Write)]) -> (u64, u64) {
     let (mut bytes, mut versions) = (0, 0);
-    let keys: BTreeSet<&[u8]> = writes
-        .iter()
-        .filter_map(|(_, write)| own_key(write))
-        .collect();
+    let keys: BTreeSet<&[u8]> = writes.iter().filter_map(|(_, write)| own_key(write)).collect();
     for key in keys {
         bytes += KEY_OVERHEAD_BYTES + key.len() as u64;
-        let seqs: BTreeSet<u64> = writes
-            .iter()
-            .filter(|(_, write)| own_key(write) == Some(key))
-            .map(|(seq, _)| *seq)
-            .collect();
+        let seqs: BTreeSet<u64> =
+            writes.iter().filter(|(_, write)| own_key(write) == Some(key)).map(|(seq, _)| *seq).collect();
         for seq in seqs {
             versions += 1;
             bytes += VERSION_OVERHEAD_BYTES;
-            if let Some(Entry::Value(value)) = model_get(writes, key, seq).map(|found| found.entry)
-            {
+            if let Some(Entry::Value(value)) = model_get(writes, key, seq).map(|found| found.entry) {
                 bytes += value.len() as u64;
             }
         }
     }
     for range in model_range_deletes(writes, u64::MAX) {
         versions += 1;
-        bytes += RANGE_DELETE_OVERHEAD_BYTES
-            + (range.start.len() + range.end.map_or(0, |end| end.len())) as u64;
+        bytes += RANGE_DELETE_OVERHEAD_BYTES + (range.start.len() + range.end.map_or(0, |end| end.len())) as u64;
     }
     (bytes, versions)
 }
@@ -195,9 +170,7 @@ fn check_moves(
             }
             Move::SeekBack(key) => {
                 cursor.seek_back(key);
-                *place = visible
-                    .partition_point(|(there, _)| there <= key)
-                    .checked_sub(1);
+                *place = visible.partition_point(|(there, _)| there <= key).checked_sub(1);
             }
             Move::Next => {
                 cursor.next();
@@ -210,18 +183,8 @@ fn check_moves(
         }
         *place = place.filter(|place| *place < visible.len());
         let expected = place.map(|place| &visible[place]);
-        prop_assert_eq!(
-            cursor.key(),
-            expected.map(|(key, _)| key.as_slice()),
-            "move {}",
-            i
-        );
-        prop_assert_eq!(
-            cursor.found(),
-            expected.map(|(_, found)| found),
-            "move {}",
-            i
-        );
+        prop_assert_eq!(cursor.key(), expected.map(|(key, _)| key.as_slice()), "move {}", i);
+        prop_assert_eq!(cursor.found(), expected.map(|(_, found)| found), "move {}", i);
     }
     Ok(())
 }
