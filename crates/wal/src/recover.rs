@@ -1,0 +1,252 @@
+//! [`Recovery`]: what of the log survives, found by reading only.
+//!
+//! P, the greatest LSN *proven* synced, is the maximum of `synced` in every valid record of the newest live segment (the
+//! bytes behind its first bad record are scanned at every 8), of `prev_last_lsn` in live headers, and of what the caller
+//! knows. A bad or missing record at or below P is corruption: synchronised bytes do not vanish. Above P it begins the
+//! tail, which is dropped whole even if valid records follow: a group that was never synchronised reaches the disk
+//! in any order, and half a group must not be replayed.
+//!
+//! Earlier segments were synchronised whole before the header of their follower was written, so everything in them up
+//! to that header's `prev_last_lsn` is proven, and bytes after it are never read.
+//!
+//! Nothing is written here; `open` does that. One segment is in memory at a time.
+
+use crate::chain::{self, Chain};
+use crate::record::{HEADER_LEN, NoHeader, Place, Record, RecordKind};
+use crate::scan::{Bad, Found, Walk, survey};
+use crate::segment::{self, RECORDS_START, SegmentHeader};
+use crate::{Error, Lsn, Wal, WalOptions, files};
+use halodb_vfs::Vfs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the trees above already know, as far as the log needs it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Records at or below this LSN are not needed any more: min(`applied`) over all partitions.
+    pub applied_min: Lsn,
+    /// No surviving log may end below this: max(`applied`).
+    pub applied_max: Lsn,
+    /// Greatest LSN that some meta states as synced.
+    pub synced: Lsn,
+}
+
+/// An unproven tail that recovery drops whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedTail {
+    /// First LSN that is gone.
+    pub from: Lsn,
+    /// Segment file.
+    pub path: PathBuf,
+    /// Offset of the first bad or missing record.
+    pub offset: u64,
+    /// Valid records after it that go with it.
+    pub valid_after: u64,
+}
+
+/// The result of reading a log without writing: what survives, what was dropped.
+#[derive(Debug)]
+pub struct Recovery {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: WalOptions,
+    pub(crate) chain: Chain,
+    pub(crate) last: Lsn,
+    pub(crate) proven: Lsn,
+    pub(crate) clean: bool,
+    pub(crate) dropped: Option<DroppedTail>,
+    pub(crate) replayed: u64,
+    /// Engine time of the last surviving record that was read.
+    pub(crate) last_time_ms: u64,
+    /// Surviving records of the newest segment above P, byte for byte, and where they start.
+    pub(crate) unproven: (u64, Vec<u8>),
+}
+
+impl Recovery {
+    /// Greatest LSN of a surviving record (0: none ever).
+    pub fn last(&self) -> Lsn {
+        self.last
+    }
+
+    /// Greatest LSN that is proven synced; never above [`Recovery::last`].
+    pub fn proven(&self) -> Lsn {
+        self.proven
+    }
+
+    /// Whether the log ends with a clean-close marker.
+    pub fn clean(&self) -> bool {
+        self.clean
+    }
+
+    /// What is dropped, if anything.
+    pub fn dropped(&self) -> Option<&DroppedTail> {
+        self.dropped.as_ref()
+    }
+
+    /// Records handed to the callback.
+    pub fn replayed(&self) -> u64 {
+        self.replayed
+    }
+}
+
+impl Wal {
+    /// Reads the log, calls `each` for every surviving record above `known.applied_min` in LSN order, writes nothing.
+    /// `E` is the caller's error: an error from `each` stops and is returned.
+    ///
+    /// Markers, open and clean-close records are handed over too: they have LSNs like any other.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a record at or below the greatest LSN proven synced, or a segment that is needed, is bad or missing;
+    /// [`Error::Mismatch`] and [`Error::Version`] for foreign or newer segments; [`Error::Io`] if the system refuses.
+    pub fn recover<E: From<Error>>(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: WalOptions,
+        known: Known,
+        each: &mut dyn FnMut(Record<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Recovery, E> {
+        let options = options.checked()?;
+        let chain = chain::read(&*vfs, dir, &options, known.applied_min)?;
+        let mut replay = Replay { above: known.applied_min, count: 0, time_ms: 0, each };
+        for (segment, next) in chain.live[chain.needed..].iter().zip(&chain.live[chain.needed + 1..]) {
+            read_whole(&*vfs, dir, segment, next.prev_last_lsn, &mut replay)?;
+        }
+        let newest = *chain.newest();
+        let path = segment::path_of(dir, newest.number);
+        let bytes = files::read_segment(&*vfs, &path, &newest)?;
+        let mut end = judge(&newest, &path, &bytes, known)?;
+        if chain.half_begun {
+            end.clean = false;
+            end.dropped.get_or_insert_with(|| DroppedTail {
+                from: Lsn(end.last.0.saturating_add(1)),
+                path: segment::path_of(dir, newest.number + 1),
+                offset: 0,
+                valid_after: 0,
+            });
+        }
+        for found in end.records(&newest, &bytes) {
+            replay.hand_over(&found)?;
+        }
+        let (replayed, last_time_ms) = (replay.count, replay.time_ms);
+        Ok(Recovery {
+            vfs,
+            dir: dir.to_owned(),
+            options,
+            chain,
+            last: end.last,
+            proven: end.proven,
+            clean: end.clean,
+            dropped: end.dropped,
+            replayed,
+            last_time_ms,
+            unproven: (end.unproven, bytes[end.unproven as usize..end.offset as usize].to_vec()),
+        })
+    }
+}
+
+struct Replay<'a, E> {
+    above: Lsn,
+    count: u64,
+    time_ms: u64,
+    each: &'a mut dyn FnMut(Record<'_>) -> std::result::Result<(), E>,
+}
+
+impl<E> Replay<'_, E> {
+    fn hand_over(&mut self, found: &Found<'_>) -> std::result::Result<(), E> {
+        self.time_ms = found.header.time_ms;
+        if found.header.lsn > self.above {
+            self.count += 1;
+            (self.each)(found.record())?;
+        }
+        Ok(())
+    }
+}
+
+/// Replays a segment that has a live follower: all of it is proven, up to `last`.
+fn read_whole<E: From<Error>>(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    segment: &SegmentHeader,
+    last: Lsn,
+    replay: &mut Replay<'_, E>,
+) -> std::result::Result<(), E> {
+    if last < segment.first_lsn {
+        return Ok(());
+    }
+    let path = segment::path_of(dir, segment.number);
+    let bytes = files::read_segment(vfs, &path, segment)?;
+    let mut walk = Walk::new(&bytes, place(segment), RECORDS_START, segment.first_lsn);
+    while walk.due() <= last.0 {
+        let (offset, due) = (walk.offset(), walk.due());
+        let found = walk.step().map_err(|bad| Error::corrupt(&path, offset, bad.clause(due)))?;
+        replay.hand_over(&found)?;
+    }
+    Ok(())
+}
+
+fn place(segment: &SegmentHeader) -> Place {
+    Place::new(&segment.uuid, segment.number)
+}
+
+/// Where the newest segment ends, and why.
+struct End {
+    last: Lsn,
+    proven: Lsn,
+    clean: bool,
+    dropped: Option<DroppedTail>,
+    /// Offset behind the last surviving record.
+    offset: u64,
+    /// Offset of the first surviving record above P; `offset` if there is none.
+    unproven: u64,
+}
+
+impl End {
+    fn records<'a>(&self, segment: &SegmentHeader, bytes: &'a [u8]) -> impl Iterator<Item = Found<'a>> + use<'a> {
+        let mut walk = Walk::new(&bytes[..self.offset as usize], place(segment), RECORDS_START, segment.first_lsn);
+        std::iter::from_fn(move || walk.step().ok())
+    }
+}
+
+/// Tells the tail of the newest segment from corruption.
+fn judge(segment: &SegmentHeader, path: &Path, bytes: &[u8], known: Known) -> crate::Result<End> {
+    let mut walk = Walk::new(bytes, place(segment), RECORDS_START, segment.first_lsn);
+    let mut proven = segment.prev_last_lsn.max(known.synced);
+    let mut last = segment.prev_last_lsn;
+    let mut clean = false;
+    let bad = loop {
+        match walk.step() {
+            Ok(found) => {
+                proven = proven.max(found.header.synced);
+                last = found.header.lsn;
+                clean = found.header.kind == RecordKind::CleanClose;
+            }
+            Err(bad) => break bad,
+        }
+    };
+    let (offset, due) = (walk.offset(), walk.due());
+    if let Bad::Header(NoHeader::Kind(_)) = bad {
+        // Not torn: somebody wrote it, and whoever cannot read it must not drop it.
+        return Err(Error::corrupt(path, offset, bad.clause(due)));
+    }
+    let behind = survey(bytes, place(segment), offset);
+    proven = proven.max(Lsn(behind.synced));
+    if proven > last {
+        return Err(Error::corrupt(path, offset, format!("{}, and {proven} is proven synced", bad.clause(due))));
+    }
+    if known.applied_min.max(known.applied_max) > last {
+        let what = format!("the log ends with record {last}, but {} was applied", known.applied_max);
+        return Err(Error::corrupt(path, offset, what));
+    }
+    let traces = bytes[offset as usize..].iter().take(HEADER_LEN).any(|&b| b != 0);
+    let dropped = (traces || behind.any).then(|| DroppedTail {
+        from: Lsn(due),
+        path: path.to_owned(),
+        offset,
+        valid_after: behind.valid,
+    });
+    let mut end = End { last, proven, clean: clean && dropped.is_none(), dropped, offset, unproven: offset };
+    if let Some(first) = end.records(segment, bytes).find(|found| found.header.lsn > proven) {
+        end.unproven = first.offset;
+    }
+    Ok(end)
+}

@@ -1,0 +1,210 @@
+//! [`Walk`]: the records of one segment's bytes, one after another; [`survey`]: whatever valid headers lie behind its end.
+//!
+//! Pure: bytes in, findings out. What a bad record *means*, a torn tail or corruption, is decided in `recover`.
+
+use crate::Lsn;
+use crate::record::{ALIGN, HEADER_LEN, NoHeader, Place, RecordHeader, payload_crc};
+
+/// Walks records with contiguous LSNs.
+pub(crate) struct Walk<'a> {
+    bytes: &'a [u8],
+    place: Place,
+    offset: u64,
+    next: u64,
+}
+
+/// A record whose header, payload and LSN are right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) header: RecordHeader,
+    pub(crate) payload: &'a [u8],
+    pub(crate) offset: u64,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn record(&self) -> crate::Record<'a> {
+        let RecordHeader { lsn, kind, time_ms, .. } = self.header;
+        crate::Record { lsn, kind, time_ms, payload: self.payload }
+    }
+}
+
+/// Why no record can be taken at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// There is no valid header.
+    Header(NoHeader),
+    /// The payload runs out of the segment.
+    Length(u32),
+    /// The payload's checksum does not fit.
+    Payload,
+    /// Another LSN than the one due.
+    Lsn(Lsn),
+}
+
+impl Bad {
+    /// A clause for messages about the record that was due with number `due`.
+    pub(crate) fn clause(self, due: u64) -> String {
+        match self {
+            Bad::Header(NoHeader::Short) => {
+                format!("the segment ends where record {due} should be")
+            }
+            Bad::Header(NoHeader::Empty) => format!("record {due} is missing"),
+            Bad::Header(NoHeader::Checksum) => {
+                format!("the header of record {due} does not verify")
+            }
+            Bad::Header(NoHeader::Kind(k)) => {
+                format!("record {due} is of kind {k}, which this program does not know")
+            }
+            Bad::Length(n) => {
+                format!("record {due} states {n} bytes of payload, more than the segment holds")
+            }
+            Bad::Payload => format!("the payload of record {due} does not verify"),
+            Bad::Lsn(found) => format!("record {found} stands where record {due} should be"),
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// Starts at `offset` of the segment `bytes`, where record `next` is due.
+    pub(crate) fn new(bytes: &'a [u8], place: Place, offset: u64, next: Lsn) -> Self {
+        Self { bytes, place, offset, next: next.0 }
+    }
+
+    /// Where the next record is due.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The LSN that is due.
+    pub(crate) fn due(&self) -> u64 {
+        self.next
+    }
+
+    /// The next record. After an error the walk stays where it is.
+    pub(crate) fn step(&mut self) -> Result<Found<'a>, Bad> {
+        let rest = usize::try_from(self.offset).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default();
+        let header = RecordHeader::decode(rest, self.place, self.offset).map_err(Bad::Header)?;
+        let payload = payload_of(&header, rest).ok_or(Bad::Length(header.payload_len))?;
+        if payload_crc(payload) != header.payload_crc {
+            return Err(Bad::Payload);
+        }
+        let next = self.next.checked_add(1).filter(|_| header.lsn.0 == self.next).ok_or(Bad::Lsn(header.lsn))?;
+        let found = Found { header, payload, offset: self.offset };
+        self.offset += header.record_len();
+        self.next = next;
+        Ok(found)
+    }
+}
+
+/// The payload behind `header`, which starts `rest`; `None` if the segment is too short for it.
+fn payload_of<'a>(header: &RecordHeader, rest: &'a [u8]) -> Option<&'a [u8]> {
+    let whole = rest.get(..usize::try_from(header.record_len()).ok()?)?;
+    whole.get(HEADER_LEN..)?.get(..header.payload_len as usize)
+}
+
+/// What lies behind the first bad record of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// Greatest `synced` of any valid header.
+    pub(crate) synced: u64,
+    /// Whole valid records, the first bad place not counted.
+    pub(crate) valid: u64,
+    /// Whether any header verifies, be its payload whole or not.
+    pub(crate) any: bool,
+}
+
+/// Looks at every 8 bytes from `from` on: sectors of an unsynced group reach the disk in any order, so that valid
+/// records, and with them proofs of what was synced, may lie behind a missing one.
+pub(crate) fn survey(bytes: &[u8], place: Place, from: u64) -> Survey {
+    let mut s = Survey::default();
+    let mut offset = from;
+    while let Some(rest) = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)) {
+        match RecordHeader::decode(rest, place, offset) {
+            Ok(header) => {
+                s.any = true;
+                s.synced = s.synced.max(header.synced.0);
+                let whole = payload_of(&header, rest).is_some_and(|p| payload_crc(p) == header.payload_crc);
+                if whole && offset != from {
+                    s.valid += 1;
+                }
+            }
+            Err(NoHeader::Short) => break,
+            Err(NoHeader::Kind(_)) => s.any = true,
+            Err(NoHeader::Empty | NoHeader::Checksum) => {}
+        }
+        offset += ALIGN;
+    }
+    s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordKind;
+
+    fn put(bytes: &mut [u8], place: Place, at: usize, lsn: u64, synced: u64, payload: &[u8]) -> usize {
+        let h = RecordHeader {
+            payload_len: payload.len() as u32,
+            kind: RecordKind::Commit,
+            lsn: Lsn(lsn),
+            time_ms: 0,
+            synced: Lsn(synced),
+            payload_crc: payload_crc(payload),
+        };
+        bytes[at..at + HEADER_LEN].copy_from_slice(&h.encode(place, at as u64));
+        bytes[at + HEADER_LEN..][..payload.len()].copy_from_slice(payload);
+        at + h.record_len() as usize
+    }
+
+    #[test]
+    fn a_walk_gives_contiguous_records_and_stops_at_the_first_bad_one() {
+        let place = Place::new(&[1; 16], 1);
+        let mut b = vec![0; 1024];
+        let at = put(&mut b, place, 512, 5, 0, b"five");
+        let end = put(&mut b, place, at, 6, 5, b"");
+        let mut walk = Walk::new(&b, place, 512, Lsn(5));
+        assert_eq!(walk.step().unwrap().payload, b"five");
+        assert_eq!(walk.step().unwrap().header.synced, Lsn(5));
+        assert_eq!(walk.step().unwrap_err(), Bad::Header(NoHeader::Empty));
+        assert_eq!((walk.offset(), walk.due()), (end as u64, 7));
+        assert_eq!(Walk::new(&b, place, 512, Lsn(4)).step().unwrap_err(), Bad::Lsn(Lsn(5)));
+    }
+
+    #[test]
+    fn a_length_beyond_the_segment_is_refused_before_anything_is_read() {
+        let place = Place::new(&[1; 16], 1);
+        let mut b = vec![0; 600];
+        let h = RecordHeader {
+            payload_len: u32::MAX,
+            kind: RecordKind::Commit,
+            lsn: Lsn(1),
+            time_ms: 0,
+            synced: Lsn(0),
+            payload_crc: 0,
+        };
+        b[512..560].copy_from_slice(&h.encode(place, 512));
+        assert_eq!(Walk::new(&b, place, 512, Lsn(1)).step().unwrap_err(), Bad::Length(u32::MAX));
+    }
+
+    #[test]
+    fn a_survey_finds_proofs_behind_a_hole() {
+        let place = Place::new(&[1; 16], 1);
+        let mut b = vec![0; 4096];
+        put(&mut b, place, 1024, 9, 4, b"x");
+        put(&mut b, place, 2048, 12, 8, b"torn");
+        b[2048 + HEADER_LEN] ^= 1;
+        assert_eq!(survey(&b, place, 512), Survey { synced: 8, valid: 1, any: true });
+    }
+
+    #[test]
+    fn log_bytes_inside_a_payload_are_no_record() {
+        let place = Place::new(&[1; 16], 1);
+        let mut log = vec![0; 1024];
+        let end = put(&mut log, place, 512, 1, 0, b"something");
+        let copy = log[512..end].to_vec();
+        let mut b = vec![0; 4096];
+        put(&mut b, place, 512, 1, 0, &copy);
+        b[512] ^= 1;
+        assert_eq!(survey(&b, place, 512), Survey::default());
+    }
+}

@@ -1,0 +1,306 @@
+//! Every call of a life of the log fails in every way, once or for good: the answer is a typed error, what was acknowledged
+//! stays, and the log goes on where it can.
+
+mod common;
+use common::*;
+use halodb_vfs::sim::{CrashMode, Fault, Repeat};
+use halodb_vfs::{SimVfs, Vfs};
+use halodb_wal::{Durability, Error, Known, Lsn, Payload, Wal};
+use std::collections::BTreeMap;
+
+use Durability::{Buffered, Memory, Sync};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+#[derive(Default)]
+struct World {
+    given: BTreeMap<u64, Vec<u8>>,
+    /// Greatest LSN answered at `Sync`, and at `Buffered` or stronger.
+    synced: u64,
+    written: u64,
+    /// Greatest LSN seen settled.
+    settled: u64,
+    applied: u64,
+    poisoned: bool,
+}
+
+impl World {
+    fn known(&self) -> Known {
+        Known { applied_min: Lsn(self.applied), applied_max: Lsn(self.applied), synced: Lsn(self.applied) }
+    }
+
+    /// Takes note of a call's error, which must be one of those that a fault can cause.
+    fn note(&mut self, wal: &Wal, error: &Error) {
+        match error {
+            Error::Poisoned => {
+                assert!(wal.is_poisoned() && wal.poison_cause().is_some());
+                self.poisoned = true;
+            }
+            Error::Full { .. } | Error::Io { .. } => assert!(!wal.is_poisoned(), "{error}"),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn append(&mut self, wal: &Wal, n: u64, level: Durability) {
+        let bytes = vec![n as u8; (n * 37 % 700) as usize];
+        let payload = Payload::new(bytes.clone());
+        let lsn = loop {
+            let mut section = wal.sequence();
+            let next = section.next();
+            if section.fits(&payload) {
+                match section.append(payload, n, level) {
+                    Ok(lsn) => break lsn,
+                    Err(e) => {
+                        assert_eq!(section.next(), next, "an error assigns no LSN");
+                        drop(section);
+                        return self.note(wal, &e);
+                    }
+                }
+            }
+            drop(section);
+            if let Err(e) = wal.make_room(payload.record_len()) {
+                assert_eq!(wal.sequence().next(), next, "an error assigns no LSN");
+                return self.note(wal, &e);
+            }
+        };
+        self.given.insert(lsn.0, bytes);
+        match wal.wait(lsn, level) {
+            Ok(()) => {
+                assert!(wal.settled() >= lsn);
+                if level == Sync {
+                    self.synced = lsn.0;
+                }
+                if level >= Buffered {
+                    self.written = lsn.0;
+                }
+            }
+            Err(e) => self.note(wal, &e),
+        }
+    }
+
+    /// A life in which errors are noted and life goes on.
+    fn live(&mut self, wal: &Wal) {
+        for n in 1..=40_u64 {
+            let was_poisoned = self.poisoned;
+            let level = [Sync, Buffered, Sync, Memory][n as usize % 4];
+            self.append(wal, n, level);
+            if n % 10 == 0 {
+                let applied = wal.synced().0;
+                self.applied = applied;
+                if let Err(e) = wal.recycle(Lsn(applied + 1)) {
+                    self.note(wal, &e);
+                }
+                if let Err(e) = wal.idle(n) {
+                    self.note(wal, &e);
+                }
+            }
+            assert!(wal.settled().0 >= self.settled);
+            if was_poisoned {
+                assert_eq!(wal.settled().0, self.settled, "nothing settles in a poisoned log");
+            }
+            self.settled = wal.settled().0;
+        }
+        match wal.close(41) {
+            Ok(()) => {
+                self.synced = self.given.keys().max().copied().unwrap_or(0);
+                self.written = self.synced;
+            }
+            Err(e) => self.note(wal, &e),
+        }
+    }
+
+    fn verify(&self, disk: &SimVfs, promised: u64, what: &str) {
+        let (recovery, commits) = recover_known(disk, self.known()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let last = recovery.last().0;
+        assert!(last >= promised, "{what}: {promised} was acknowledged, the log ends with {last}");
+        let survivors = self.given.range(self.applied + 1..).take_while(|(lsn, _)| **lsn <= last);
+        let survivors: Commits = survivors.map(|(lsn, payload)| (*lsn, payload.clone())).collect();
+        assert_eq!(commits, survivors, "{what}");
+        let clean = recovery.clean();
+        let wal = recovery.into_wal().unwrap();
+        let lsn = wal.append(vec![1], 0, Sync).unwrap().0;
+        assert!(clean || lsn > self.given.keys().max().copied().unwrap_or(0), "{what}");
+    }
+}
+
+/// One life with one fault; what the world may rely on afterwards holds on the disk.
+fn run(call: u64, fault: Fault, repeat: Repeat) -> World {
+    let what = format!("call {call}, {fault:?}, {repeat:?}");
+    let sim = disk();
+    let wal = create(&sim);
+    let mut world = World::default();
+    sim.inject(call, fault, repeat);
+    world.live(&wal);
+    drop(wal);
+    sim.heal();
+    world.verify(&sim.copy(), world.written, &what);
+    for (mode, seed) in [(CrashMode::Strict, 0), (CrashMode::Random, call), (CrashMode::Random, call + 1)] {
+        let image = sim.crash_image(sim.ops(), mode, seed);
+        world.verify(&image, world.synced, &what);
+    }
+    world
+}
+
+fn calls_of_a_life() -> u64 {
+    let sim = disk();
+    let wal = create(&sim);
+    let before = sim.calls();
+    World::default().live(&wal);
+    sim.calls() - before
+}
+
+#[test]
+fn whatever_call_fails_the_answers_stay_true() {
+    let calls = calls_of_a_life();
+    let (mut poisoned, mut through) = (0, 0);
+    for call in 0..calls {
+        for fault in [Fault::Errno(EIO), Fault::Errno(ENOSPC), Fault::Short, Fault::SyncFailsClean] {
+            for repeat in [Repeat::Once, Repeat::Sticky] {
+                match run(call, fault, repeat).poisoned {
+                    true => poisoned += 1,
+                    false => through += 1,
+                }
+            }
+        }
+    }
+    assert!(poisoned > 100 && through > 100, "{poisoned} lives poisoned, {through} not");
+    println!("{} lives with a fault, {poisoned} poisoned", poisoned + through);
+}
+
+#[test]
+fn whatever_call_of_an_open_fails_the_next_open_succeeds() {
+    let base = disk();
+    let wal = create(&base);
+    for n in 1..=40_u64 {
+        wal.append(vec![n as u8; 200], n, if n > 37 { Buffered } else { Sync }).unwrap();
+    }
+    drop(wal);
+    let open = |sim: &SimVfs| recover(sim).and_then(|(recovery, _)| recovery.into_wal());
+    let probe = base.copy();
+    open(&probe).unwrap();
+    for call in 0..probe.calls() {
+        for fault in [Fault::Errno(EIO), Fault::Errno(ENOSPC), Fault::Short, Fault::SyncFailsClean] {
+            let sim = base.copy();
+            sim.inject(call, fault, Repeat::Once);
+            let first = open(&sim);
+            assert!(matches!(first, Ok(_) | Err(Error::Io { .. } | Error::Full { .. })), "call {call}: {first:?}");
+            drop(first);
+            sim.heal();
+            for image in [sim.copy(), sim.crash_image(sim.ops(), CrashMode::Strict, 0)] {
+                let (recovery, commits) = recover(&image).unwrap();
+                assert_eq!(commits.len(), 40);
+                let wal = recovery.into_wal().unwrap();
+                wal.append(vec![0; 10], 0, Sync).unwrap();
+                // What the open served is durable, whatever an earlier process saw fail.
+                let after = image.crash_image(image.ops(), CrashMode::Strict, 0);
+                assert_eq!(recover(&after).unwrap().1.len(), 41, "call {call}, {fault:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_and_nothing_settles_any_more() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1], 0, Sync).unwrap();
+    let lsn = wal.sequence().append(Payload::new(vec![2]), 0, Sync).unwrap();
+    // The write, then the sync.
+    sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
+    assert!(matches!(wal.wait(lsn, Sync), Err(Error::Poisoned)));
+    assert!(wal.poison_cause().unwrap().contains("synchronise /wal/0000000001.log"), "{:?}", wal.poison_cause());
+    let settled = wal.settled();
+    assert_eq!(settled, Lsn(1));
+    assert!(matches!(wal.wait(lsn, Memory), Err(Error::Poisoned)));
+    assert!(matches!(wal.append(vec![3], 0, Memory), Err(Error::Poisoned)));
+    assert!(matches!(wal.sync(), Err(Error::Poisoned)));
+    assert!(matches!(wal.close(0), Err(Error::Poisoned)));
+    assert!(matches!(wal.close(0), Err(Error::Poisoned)));
+    assert!(wal.wait(Lsn(1), Sync).is_ok(), "what was durable before is still so");
+    assert_eq!(wal.settled(), settled);
+}
+
+#[test]
+fn a_process_that_reads_what_a_failed_sync_left_in_the_cache_makes_it_durable_first() {
+    let sim = disk();
+    let wal = create(&sim);
+    let lsn = wal.sequence().append(Payload::new(vec![2]), 0, Sync).unwrap();
+    sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
+    assert!(wal.wait(lsn, Sync).is_err());
+    drop(wal);
+    let (wal, commits) = reopen(&sim);
+    assert_eq!((commits.len(), wal.synced()), (1, Lsn(1)));
+    let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
+    assert_eq!(recover(&after).unwrap().1.len(), 1);
+}
+
+#[test]
+fn a_close_marker_whose_sync_failed_is_made_durable_by_the_life_that_builds_on_it() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1], 0, Sync).unwrap();
+    sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
+    assert!(wal.close(0).is_err());
+    drop(wal);
+    let (wal, _) = reopen(&sim);
+    wal.append(vec![2], 0, Sync).unwrap();
+    drop(wal);
+    let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
+    assert_eq!(recover(&after).unwrap().1.len(), 2);
+}
+
+#[test]
+fn no_space_for_the_next_segment_assigns_no_lsn_and_passes() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1; 3000], 0, Sync).unwrap();
+    let before = sim.files().unwrap();
+    for call in 0..4 {
+        sim.inject(call, Fault::Errno(ENOSPC), Repeat::Once);
+        match wal.make_room(2000) {
+            Err(Error::Full { .. } | Error::Io { .. }) => {
+                assert_eq!((wal.appended(), wal.is_poisoned()), (Lsn(1), false));
+                assert_eq!(sim.files().unwrap(), before, "the unfinished file is removed");
+            }
+            other => panic!("call {call}: {other:?}"),
+        }
+        sim.heal();
+    }
+    wal.append(vec![2; 2000], 0, Sync).unwrap();
+}
+
+#[test]
+fn a_short_write_is_completed_and_a_failed_one_repeated_once() {
+    for fault in [Fault::Short, Fault::Errno(EIO)] {
+        let sim = disk();
+        let wal = create(&sim);
+        sim.inject(0, fault, Repeat::Once);
+        wal.append(vec![7; 1000], 0, Sync).unwrap();
+        assert_eq!(sim.struck(), 1);
+        assert_eq!(recover(&sim).unwrap().1, [(1, vec![7; 1000])]);
+        sim.inject(0, Fault::Errno(EIO), Repeat::Sticky);
+        assert!(matches!(wal.append(vec![7; 1000], 0, Sync), Err(Error::Poisoned)));
+    }
+}
+
+#[test]
+fn a_creation_that_failed_can_be_done_again() {
+    for call in 0.. {
+        let sim = disk();
+        let before = sim.calls();
+        sim.inject(call, Fault::Errno(ENOSPC), Repeat::Once);
+        let first = Wal::create(std::sync::Arc::new(sim.clone()), &dir(), options());
+        if sim.struck() == 0 {
+            assert!(call > 3 && sim.calls() > before);
+            return;
+        }
+        sim.heal();
+        if first.is_err() && sim.kind(&segment(1)).unwrap().is_some() {
+            sim.remove_file(&segment(1)).unwrap();
+        }
+        if first.is_err() {
+            create(&sim).append(vec![1], 0, Sync).unwrap();
+        }
+    }
+}

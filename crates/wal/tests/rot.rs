@@ -1,0 +1,388 @@
+//! A torn tail is dropped and reported; a rotten middle is refused. One case a test.
+
+mod common;
+use common::*;
+use halodb_vfs::{SimVfs, Vfs};
+use halodb_wal::{Durability, Error, Known, Lsn, Payload, RecordKind, Wal};
+
+use Durability::{Memory, Sync};
+
+/// A crashed log: records 1 to `synced` each a synced group of its own, then `unsynced` records written as one group.
+fn crashed(synced: u64, unsynced: u64) -> SimVfs {
+    let sim = disk();
+    let wal = create(&sim);
+    for n in 1..=synced {
+        wal.append(vec![n as u8; 100], 0, Sync).unwrap();
+    }
+    for n in 1..=unsynced {
+        wal.append(vec![n as u8; 100], 0, Memory).unwrap();
+    }
+    wal.flush().unwrap();
+    sim
+}
+
+fn offset_of(sim: &SimVfs, number: u64, lsn: u64) -> u64 {
+    records_of(sim, number).iter().find(|(_, h)| h.lsn == Lsn(lsn)).unwrap().0
+}
+
+fn is_corrupt_at(result: halodb_wal::Result<(halodb_wal::Recovery, Commits)>, number: u64, at: u64) {
+    match result {
+        Err(Error::Corrupt { path, offset, .. }) => assert_eq!((path, offset), (segment(number), at)),
+        other => panic!("expected corruption at byte {at} of segment {number}, got {other:?}"),
+    }
+}
+
+fn lsns(commits: &Commits) -> Vec<u64> {
+    commits.iter().map(|c| c.0).collect()
+}
+
+#[test]
+fn a_torn_record_of_an_unsynced_group_is_dropped_with_everything_behind_it() {
+    let sim = crashed(3, 4);
+    let at = offset_of(&sim, 1, 5);
+    flip(&sim, &segment(1), at + 50);
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!(lsns(&commits), [1, 2, 3, 4]);
+    let dropped = recovery.dropped().unwrap();
+    assert_eq!((dropped.from, dropped.offset, dropped.valid_after), (Lsn(5), at, 2));
+    assert_eq!(dropped.path, segment(1));
+    assert_eq!(recovery.proven(), Lsn(3));
+}
+
+#[test]
+fn a_zeroed_record_with_valid_ones_behind_it_is_a_tail_too() {
+    let sim = crashed(3, 4);
+    let at = offset_of(&sim, 1, 4) as usize;
+    let mut bytes = read(&sim, &segment(1));
+    bytes[at..at + 152].fill(0);
+    write(&sim, &segment(1), &bytes);
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!(lsns(&commits), [1, 2, 3]);
+    assert_eq!(recovery.dropped().unwrap().valid_after, 3);
+}
+
+#[test]
+fn a_bad_record_below_a_later_proof_is_corruption_with_file_and_offset() {
+    for damaged in [1, 2] {
+        let sim = crashed(3, 0);
+        let at = offset_of(&sim, 1, damaged);
+        flip(&sim, &segment(1), at + 60);
+        is_corrupt_at(recover(&sim), 1, at);
+    }
+}
+
+#[test]
+fn a_bad_record_below_a_proof_that_lies_behind_a_hole_is_corruption() {
+    // Record 3 states that 2 is synced. Were its own place not scanned for, losing 2 would look like a tail.
+    let sim = crashed(3, 0);
+    let at = offset_of(&sim, 1, 2);
+    let mut bytes = read(&sim, &segment(1));
+    bytes[at as usize..at as usize + 152].fill(0);
+    write(&sim, &segment(1), &bytes);
+    is_corrupt_at(recover(&sim), 1, at);
+}
+
+#[test]
+fn the_last_synced_group_is_unproven_until_a_marker_or_a_meta_states_it() {
+    let sim = crashed(3, 0);
+    let at = offset_of(&sim, 1, 3);
+    flip(&sim, &segment(1), at + 60);
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!(lsns(&commits), [1, 2]);
+    assert_eq!(recovery.dropped().unwrap().from, Lsn(3));
+    let known = Known { synced: Lsn(3), ..Known::default() };
+    is_corrupt_at(recover_known(&sim, known), 1, at);
+    let known = Known { applied_max: Lsn(3), ..Known::default() };
+    is_corrupt_at(recover_known(&sim, known), 1, at);
+}
+
+#[test]
+fn a_marker_proves_the_group_before_it() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1; 100], 0, Sync).unwrap();
+    wal.idle(0).unwrap();
+    assert!(wal.idle(0).unwrap());
+    drop(wal);
+    let at = offset_of(&sim, 1, 1);
+    flip(&sim, &segment(1), at + 60);
+    is_corrupt_at(recover(&sim), 1, at);
+}
+
+#[test]
+fn a_clean_close_proves_everything_before_it() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1; 100], 0, Memory).unwrap();
+    wal.close(0).unwrap();
+    let at = offset_of(&sim, 1, 1);
+    flip(&sim, &segment(1), at);
+    is_corrupt_at(recover(&sim), 1, at);
+}
+
+#[test]
+fn a_rotten_close_marker_makes_the_open_one_after_a_crash() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1; 100], 0, Sync).unwrap();
+    wal.close(0).unwrap();
+    flip(&sim, &segment(1), offset_of(&sim, 1, 2));
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!((lsns(&commits), recovery.clean()), (vec![1], false));
+    assert!(recovery.dropped().is_some());
+    assert_eq!(recovery.into_wal().unwrap().append(vec![], 0, Sync).unwrap(), Lsn(2 * GAP));
+}
+
+#[test]
+fn the_header_of_the_next_segment_proves_the_whole_one_before_it() {
+    let sim = crashed(60, 0);
+    let last = records_of(&sim, 1).last().unwrap().0;
+    flip(&sim, &segment(1), last + 60);
+    is_corrupt_at(recover(&sim), 1, last);
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_finished_segment_are_never_read() {
+    let sim = crashed(60, 0);
+    flip(&sim, &segment(1), 4095);
+    assert_eq!(recover(&sim).unwrap().1.len(), 60);
+}
+
+#[test]
+fn a_dropped_tail_stays_dropped_when_the_next_open_crashes_too() {
+    let sim = crashed(2, 4);
+    let at = offset_of(&sim, 1, 4);
+    let good = read(&sim, &segment(1));
+    flip(&sim, &segment(1), at + 50);
+    let (wal, commits) = reopen(&sim);
+    assert_eq!(lsns(&commits), [1, 2, 3]);
+    drop(wal);
+    // As if the cache had hidden a good sector: the old bytes are back, and must not come to life.
+    write(&sim, &segment(1), &good);
+    let (_, commits) = reopen(&sim);
+    assert_eq!(lsns(&commits), [1, 2, 3]);
+}
+
+#[test]
+fn a_missing_segment_is_corruption_if_it_is_needed_and_ignored_if_not() {
+    let sim = crashed(100, 0);
+    sim.remove_file(&segment(2)).unwrap();
+    is_corrupt_at(recover(&sim), 2, 0);
+    let first_of_4 = records_of(&sim, 4)[0].1.lsn;
+    let known = Known { applied_min: first_of_4, applied_max: first_of_4, synced: first_of_4 };
+    let (recovery, commits) = recover_known(&sim, known).unwrap();
+    assert_eq!(commits.len() as u64, 100 - first_of_4.0);
+    let wal = recovery.into_wal().unwrap();
+    assert_eq!(wal.recycle(first_of_4).unwrap(), 2, "segments 1 and 3 are left over");
+    assert!(sim.kind(&segment(1)).unwrap().is_none());
+}
+
+#[test]
+fn a_missing_newest_segment_is_noticed_by_the_spare_one_above_it() {
+    let sim = disk();
+    let wal = create(&sim);
+    for _ in 0..3 {
+        wal.append(vec![1; 2500], 0, Sync).unwrap();
+    }
+    wal.make_room(0).unwrap();
+    assert!(sim.kind(&segment(4)).unwrap().is_some());
+    drop(wal);
+    sim.remove_file(&segment(3)).unwrap();
+    is_corrupt_at(recover(&sim), 3, 0);
+}
+
+#[test]
+fn a_segment_whose_header_vanished_is_not_taken_for_a_spare_one() {
+    let sim = crashed(60, 0);
+    let newest = (1..).take_while(|&n| sim.kind(&segment(n)).unwrap().is_some()).last().unwrap();
+    let mut bytes = read(&sim, &segment(newest));
+    bytes[..512].fill(0);
+    write(&sim, &segment(newest), &bytes);
+    is_corrupt_at(recover(&sim), newest, 0);
+}
+
+#[test]
+fn a_cut_segment_is_corruption_at_its_new_end() {
+    let sim = crashed(3, 0);
+    let bytes = read(&sim, &segment(1));
+    write(&sim, &segment(1), &bytes[..4000]);
+    is_corrupt_at(recover(&sim), 1, 4000);
+}
+
+#[test]
+fn a_segment_under_a_lower_number_is_refused() {
+    let sim = crashed(60, 0);
+    let bytes = read(&sim, &segment(2));
+    write(&sim, &segment(1), &bytes);
+    is_corrupt_at(recover(&sim), 1, 0);
+}
+
+#[test]
+fn a_log_that_starts_after_what_is_needed_is_refused() {
+    let sim = crashed(60, 0);
+    sim.remove_file(&segment(1)).unwrap();
+    is_corrupt_at(recover(&sim), 2, 0);
+}
+
+#[test]
+fn records_of_the_former_life_of_a_recycled_segment_do_not_verify() {
+    let sim = disk();
+    let wal = create(&sim);
+    let mut last = 0;
+    for _ in 0..120 {
+        last = wal.append(vec![1; 100], 0, Sync).unwrap().0;
+    }
+    assert!(wal.recycle(Lsn(last)).unwrap() > 2);
+    let recycled = (1..).find(|&n| sim.kind(&segment(n)).unwrap().is_some() && read(&sim, &segment(n))[16] < n as u8);
+    let recycled = recycled.expect("a segment was recycled");
+    while wal.check().unwrap().is_empty() && records_of(&sim, recycled).is_empty() {
+        last = wal.append(vec![2; 100], 0, Sync).unwrap().0;
+    }
+    let bytes = read(&sim, &segment(recycled));
+    assert!(bytes[800..].contains(&1), "bytes of the former life are still there");
+    drop(wal);
+    let known = Known { applied_min: Lsn(last - 1), ..Known::default() };
+    let (recovery, commits) = recover_known(&sim, known).unwrap();
+    assert_eq!(lsns(&commits), [last]);
+    assert_eq!(recovery.dropped(), None, "old bytes are not reported as a dropped tail");
+}
+
+#[test]
+fn a_payload_that_is_a_copy_of_the_log_does_not_verify() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(b"drop the table".to_vec(), 0, Sync).unwrap();
+    let log = read(&sim, &segment(1));
+    let copy = log[512..800].to_vec();
+    // Written, not synced, and torn: recovery scans through the payload.
+    wal.append(copy, 0, Memory).unwrap();
+    wal.flush().unwrap();
+    drop(wal);
+    let at = offset_of(&sim, 1, 2);
+    flip(&sim, &segment(1), at);
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!(lsns(&commits), [1]);
+    assert_eq!(recovery.dropped().unwrap().valid_after, 0);
+}
+
+#[test]
+fn a_group_appended_while_another_syncs_still_states_what_is_synced_when_it_is_written() {
+    let sim = disk();
+    let wal = create(&sim);
+    let append = || wal.sequence().append(Payload::new(vec![1; 10]), 0, Sync).unwrap();
+    append();
+    // The second record enters the buffer before the first is synced, but is written after it.
+    let first = wal.appended();
+    wal.wait(first, Sync).unwrap();
+    append();
+    wal.sync().unwrap();
+    assert_eq!(records_of(&sim, 1)[1].1.synced, Lsn(1));
+}
+
+#[test]
+fn a_lost_open_record_with_a_valid_commit_behind_it_is_an_unclean_end() {
+    let sim = disk();
+    create(&sim).close(0).unwrap();
+    let (wal, _) = reopen(&sim);
+    wal.append(vec![1; 10], 0, Sync).unwrap();
+    drop(wal);
+    let (at, open) = records_of(&sim, 1)[1];
+    assert_eq!(open.kind, RecordKind::Open);
+    let mut bytes = read(&sim, &segment(1));
+    bytes[at as usize..at as usize + 48].fill(0);
+    write(&sim, &segment(1), &bytes);
+    let (recovery, _) = recover(&sim).unwrap();
+    assert!(!recovery.clean());
+    assert_eq!(recovery.dropped().unwrap().valid_after, 1);
+}
+
+fn small_log() -> (SimVfs, Commits) {
+    let sim = disk();
+    let wal = create(&sim);
+    for n in 0..50_u64 {
+        wal.append(vec![n as u8; (n * 7 % 130) as usize], n, if n % 3 == 0 { Memory } else { Sync }).unwrap();
+    }
+    wal.flush().unwrap();
+    drop(wal);
+    let (_, commits) = recover(&sim).unwrap();
+    (sim, commits)
+}
+
+/// A damaged log gives a typed error, or a prefix; and if anything is missing, the drop is reported.
+fn check_damaged(sim: &SimVfs, whole: &Commits, what: &str) -> bool {
+    match recover(sim) {
+        Err(Error::Corrupt { .. } | Error::Mismatch { .. } | Error::Version { .. }) => true,
+        Err(e) => panic!("{what}: {e}"),
+        Ok((recovery, commits)) => {
+            assert!(whole.starts_with(&commits), "{what}: invented or changed records");
+            let silent = commits.len() < whole.len() && recovery.dropped().is_none();
+            assert!(!silent, "{what}: records are missing and nothing was said");
+            // Only the last group may ever be given up.
+            assert!(commits.len() + 3 >= whole.len(), "{what}: proven records were dropped");
+            false
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_small_log_is_refused_or_harmless_or_a_reported_tail() {
+    let (sim, whole) = small_log();
+    let mut refused = 0;
+    for (path, len) in sim.files().unwrap() {
+        for bit in 0..len * 8 {
+            let image = sim.copy();
+            image.flip_bit(&path, bit).unwrap();
+            refused += u32::from(check_damaged(&image, &whole, &format!("bit {bit} of {}", path.display())));
+        }
+    }
+    assert!(refused > 30_000, "{refused}");
+}
+
+#[test]
+fn every_truncation_of_a_small_log_is_refused_or_harmless_or_a_reported_tail() {
+    let (sim, whole) = small_log();
+    for (path, len) in sim.files().unwrap() {
+        let bytes = sim.read_file(&path).unwrap();
+        for cut in 0..len as usize {
+            let image = sim.copy();
+            image.write_file(&path, &bytes[..cut]).unwrap();
+            check_damaged(&image, &whole, &format!("{} cut to {cut}", path.display()));
+        }
+    }
+}
+
+#[test]
+fn an_open_log_finds_damage_in_its_segments() {
+    let sim = disk();
+    let wal: Wal = create(&sim);
+    for _ in 0..60 {
+        wal.append(vec![1; 100], 0, Sync).unwrap();
+    }
+    assert_eq!(wal.check().unwrap(), []);
+    let at = offset_of(&sim, 1, 5);
+    flip(&sim, &segment(1), at + 50);
+    flip(&sim, &segment(2), 40);
+    let findings = wal.check().unwrap();
+    let places: Vec<_> = findings.iter().map(|f| (f.path.clone(), f.offset)).collect();
+    assert_eq!(places, [(segment(1), Some(at)), (segment(2), Some(0))]);
+    assert!(matches!(wal.read_from(Lsn(1), &mut |_| true), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_half_written_header_of_the_next_segment_is_reported_and_its_lsns_are_skipped() {
+    let sim = crashed(60, 0);
+    let newest = (1..).take_while(|&n| sim.kind(&segment(n)).unwrap().is_some()).last().unwrap();
+    let (wal, _) = reopen(&sim);
+    assert_eq!(wal.append(vec![], 0, Memory).unwrap(), Lsn(2 * GAP));
+    drop(wal);
+    flip(&sim, &segment(newest + 1), 20);
+    let (recovery, commits) = recover(&sim).unwrap();
+    assert_eq!(commits.len(), 60);
+    assert_eq!(recovery.dropped().unwrap().path, segment(newest + 1));
+    let wal = recovery.into_wal().unwrap();
+    assert_eq!(wal.append(vec![], 0, Sync).unwrap(), Lsn(3 * GAP));
+    drop(wal);
+    // With a record behind it, it was begun, and is corrupt.
+    flip(&sim, &segment(newest + 1), 20);
+    is_corrupt_at(recover(&sim), newest + 1, 0);
+}
