@@ -15,6 +15,8 @@ mod bytes;
 mod check;
 mod collect;
 mod commit;
+#[cfg(test)]
+mod crafted;
 mod error;
 mod extents;
 mod file;
@@ -49,3 +51,8 @@ pub use probe::is_written;
 pub use snapshot::{Page, Snapshot};
 pub use stats::PagerStats;
 pub use txn::WriteTxn;
+
+/// The example in the README runs with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

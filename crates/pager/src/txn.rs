@@ -26,6 +26,8 @@ pub struct WriteTxn<'p> {
     pub(crate) end: u64,
     /// First page → what was taken and not given up again.
     pub(crate) taken: BTreeMap<u64, Taken>,
+    /// The number of pages in `taken`.
+    allocated: u64,
     /// Taken and given up again.
     pub(crate) scrapped: Vec<(u64, u64)>,
     /// Given up of the base version.
@@ -49,6 +51,7 @@ impl<'p> WriteTxn<'p> {
             end: held.meta.page_count,
             held,
             taken: BTreeMap::new(),
+            allocated: 0,
             scrapped: Vec::new(),
             freed: Vec::new(),
             collector: Collector::default(),
@@ -80,6 +83,7 @@ impl WriteTxn<'_> {
         };
         self.held.verified.clear(start, len);
         self.taken.insert(start, Taken { pages, written: false });
+        self.allocated += len;
         Ok(PageRef { id: PageId(start), stamp: self.stamp, pages })
     }
 
@@ -138,6 +142,7 @@ impl WriteTxn<'_> {
         match self.taken.get(&page.id.0) {
             Some(taken) if taken.pages == page.pages => {
                 self.taken.remove(&page.id.0);
+                self.allocated -= u64::from(page.pages);
                 self.scrapped.push((page.id.0, u64::from(page.pages)));
             }
             _ => self.fault = Some(format!("page {} was given up but never taken in this transaction", page.id.0)),
@@ -151,7 +156,7 @@ impl WriteTxn<'_> {
 
     /// Number of pages taken so far and not given up again.
     pub fn allocated(&self) -> u64 {
-        self.taken.values().map(|taken| u64::from(taken.pages)).sum()
+        self.allocated
     }
 
     /// The stamp of all pages that this transaction writes.

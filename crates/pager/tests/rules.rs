@@ -370,6 +370,43 @@ fn a_large_extent_is_one_slice_and_survives_a_reopen() {
     }
 }
 
+/// Every second of many pages is given up: the list takes several pages, and a reopened file finds them all.
+#[test]
+fn a_scattered_free_list_of_several_pages_comes_back() {
+    let (disk, pager) = new();
+    let mut txn = pager.begin().unwrap();
+    let pages: Vec<PageRef> = (0..8_000).map(|_| txn.alloc(1).unwrap()).collect();
+    for at in &pages {
+        txn.write(*at, PageKind(1), 0, b"").unwrap();
+    }
+    let root = vec![Root { page: pages[0], tag: [0; 16] }];
+    txn.commit(&root, b"").unwrap();
+    let mut txn = pager.begin().unwrap();
+    let mut kept = PageSet::default();
+    for (i, at) in pages.iter().enumerate() {
+        if i % 2 == 0 {
+            kept.insert(*at);
+        } else {
+            txn.free(*at);
+        }
+    }
+    txn.commit(&root, b"").unwrap();
+    assert!(pager.stats().free_list >= 2);
+    drop(pager);
+
+    let pager = open(&disk, Access::ReadWrite);
+    assert_eq!(pager.snapshot().check_accounting(&kept).unwrap(), []);
+    let mut txn = pager.begin().unwrap();
+    let mut taken: Vec<u64> = (0..4_000).map(|_| txn.alloc(1).unwrap().id.0).collect();
+    assert_eq!(taken[..10], [3, 5, 7, 9, 11, 13, 15, 17, 19, 21], "lowest address first");
+    assert!(taken.is_sorted());
+    taken.retain(|id| *id < 8_000);
+    assert_eq!(taken.len(), 3_999);
+    drop(txn);
+    let snapshot = pager.begin().unwrap().commit(&root, b"").unwrap();
+    assert_eq!(snapshot.check_accounting(&kept).unwrap(), []);
+}
+
 #[test]
 fn a_small_file_stays_small() {
     let (disk, pager) = new();
