@@ -1,0 +1,137 @@
+//! Reading and writing of small integers in byte slices, key heads, common prefixes.
+//!
+//! Every read is checked: past the end there is `None`, never a panic. Nothing here knows a page format.
+
+/// The little-endian `u16` at an offset.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The little-endian `u32` at an offset.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The little-endian `u64` at an offset.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Bytes of the LEB128 form of `value`: 1 to 5.
+pub(crate) fn varint_len(value: u32) -> usize {
+    (32 - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// Appends `value` as LEB128, seven bits a byte, lowest first.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// The LEB128 number at the beginning of `bytes` and its length; `None` if it is cut off or exceeds 32 bits.
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
+    let mut value = 0u32;
+    for (i, &byte) in bytes.iter().take(5).enumerate() {
+        let part = u32::from(byte & 0x7f);
+        if i == 4 && part > 0x0f {
+            return None;
+        }
+        value |= part << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+/// The first four bytes as a number that orders as the bytes do, a shorter string padded with zeros.
+///
+/// If the heads of two strings differ, they order as the strings; if not, the strings themselves must be compared
+/// (`a` and `a\0` have one head).
+pub(crate) fn head4(bytes: &[u8]) -> u32 {
+    let mut first = [0u8; 4];
+    let len = bytes.len().min(4);
+    first[..len].copy_from_slice(&bytes[..len]);
+    u32::from_le_bytes(first).swap_bytes()
+}
+
+/// As [`head4`] with eight bytes.
+pub(crate) fn head8(bytes: &[u8]) -> u64 {
+    let mut first = [0u8; 8];
+    let len = bytes.len().min(8);
+    first[..len].copy_from_slice(&bytes[..len]);
+    u64::from_le_bytes(first).swap_bytes()
+}
+
+/// The eight bytes of a head, as they stood in the string.
+pub(crate) fn head8_bytes(head: u64) -> [u8; 8] {
+    head.swap_bytes().to_le_bytes()
+}
+
+/// Number of leading bytes that two strings share.
+pub(crate) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+/// The shortest string above `left` and not above `right` that is a prefix of `right`; needs `left < right`.
+/// (Bayer and Unterauer's suffix truncation, "Prefix B-Trees", 1977.)
+pub(crate) fn separator<'a>(left: &[u8], right: &'a [u8]) -> &'a [u8] {
+    let shared = common_prefix_len(left, right);
+    &right[..right.len().min(shared + 1)]
+}
+
+/// `len` rounded up to a multiple of `to`, a power of two.
+pub(crate) const fn padded(len: usize, to: usize) -> usize {
+    (len + to - 1) & !(to - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_come_back_and_their_length_is_known_beforehand() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 1 << 28, u32::MAX] {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_len(value), "{value}");
+            assert_eq!(varint(&out), Some((value, out.len())));
+            assert_eq!(varint(&out[..out.len() - 1]), None);
+        }
+        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0x1f]), None);
+        assert_eq!(varint(&[0x80, 0x80, 0x80, 0x80, 0x80, 0]), None);
+    }
+
+    #[test]
+    fn heads_that_differ_order_as_their_strings() {
+        let strings: [&[u8]; 9] =
+            [b"", b"\0", b"\0\0\0\0\0", b"\0a", b"a", b"a\0", b"ab", b"abcd\xff\xff\xff\xff\xff", b"\xff\xff\xff\xff"];
+        for a in strings {
+            for b in strings {
+                if head4(a) != head4(b) {
+                    assert_eq!(head4(a).cmp(&head4(b)), a.cmp(b), "{a:?} {b:?}");
+                }
+                if head8(a) != head8(b) {
+                    assert_eq!(head8(a).cmp(&head8(b)), a.cmp(b), "{a:?} {b:?}");
+                }
+            }
+        }
+        assert_eq!(head8_bytes(head8(b"abcdefghi")), *b"abcdefgh");
+    }
+
+    #[test]
+    fn a_separator_is_above_the_left_key_and_not_above_the_right_one() {
+        let check = |left: &[u8], right: &[u8], expected: &[u8]| {
+            assert_eq!(separator(left, right), expected);
+            assert!(left < expected && expected <= right);
+        };
+        check(b"apple", b"banana", b"b");
+        check(b"apple", b"apricot", b"apr");
+        check(b"a", b"a\0", b"a\0");
+        check(b"a", b"a\0b", b"a\0");
+        check(b"ab", b"abc", b"abc");
+    }
+}

@@ -1,0 +1,331 @@
+//! Where a merge puts things: a packer per level, new pages, and the old pages given up.
+//!
+//! Packer 0 takes entries and makes leaves; packer `k` takes pages of level `k − 1` and makes branches of level `k`.
+//! Everything comes in key order. Before a page of the old tree is kept whole on some level, all packers up to that
+//! level are flushed; if that would leave a poorly filled page, the page to be kept is taken apart instead: a leaf into
+//! entries, a branch into children that are kept in their turn.
+
+use super::branch_packer::{BranchPacker, Item, Origin};
+use super::leaf_packer::LeafPacker;
+use crate::branch::{self, Child};
+use crate::error::{Error, Result};
+use crate::filter;
+use crate::leaf::{self, Leaf, Place};
+use crate::overflow::{self, Overflow, OverflowRef};
+use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW, body_len};
+use crate::tree::{Tree, make_root};
+use halodb_pager::{PageRef, Root, WriteTxn};
+
+/// Capacity of the body buffer that is kept from one long value to the next.
+const BODY_KEPT_BYTES: usize = 1 << 20;
+
+/// The packers and the transaction.
+pub(super) struct Output<'o, 'p> {
+    txn: &'o mut WriteTxn<'p>,
+    base: &'o Tree,
+    leaves: LeafPacker,
+    /// `branches[k]` makes branches of level `k + 1`.
+    branches: Vec<BranchPacker>,
+    capacity: usize,
+    target: usize,
+    body: Vec<u8>,
+    filter: Vec<u8>,
+    filter_bits: u32,
+    /// Pages written and given up.
+    pub(super) written: u64,
+    pub(super) freed: u64,
+}
+
+/// A page of the old tree, as its parent describes it.
+#[derive(Clone, Copy)]
+pub(super) struct OldPage<'a> {
+    pub(super) level: u8,
+    pub(super) item: Item<'a>,
+}
+
+impl<'o, 'p> Output<'o, 'p> {
+    pub(super) fn new(txn: &'o mut WriteTxn<'p>, base: &'o Tree, fill_percent: u32) -> Output<'o, 'p> {
+        let capacity = body_len(base.snapshot().page_size());
+        Output {
+            txn,
+            base,
+            leaves: LeafPacker::default(),
+            branches: Vec::new(),
+            capacity,
+            target: capacity * fill_percent as usize / 100,
+            body: Vec::new(),
+            filter: Vec::new(),
+            filter_bits: base.options().filter_bits_per_key,
+            written: 0,
+            freed: 0,
+        }
+    }
+
+    /// States that entries pushed from here on are at or above `separator`, and all kept pages before below it.
+    pub(super) fn begin_leaf(&mut self, separator: &[u8]) {
+        if self.leaves.is_empty() {
+            self.leaves.set_separator(separator);
+        }
+    }
+
+    /// Adds entry `i` of an old leaf.
+    pub(super) fn push_old(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<()> {
+        let record = self.base.decoded(at, leaf.record(i))?;
+        let pushed = self.leaves.push(leaf.prefix(), record.suffix, record.place, record.payload);
+        self.base.decoded(at, pushed)?;
+        self.emit_ready_leaves()
+    }
+
+    /// Adds a new entry; a long value goes to an extent. `near` is the old leaf it goes into.
+    pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8]) -> Result<()> {
+        let page_size = self.base.snapshot().page_size();
+        let pushed = if value.len() <= leaf::inline_limit(page_size, key.len()) {
+            self.leaves.push(key, &[], Place::Inline, value)
+        } else {
+            let at = self.alloc(overflow::extent_pages(page_size, value.len()))?;
+            overflow::encode(value, &mut self.body);
+            self.txn.write(at, OVERFLOW, 0, &self.body)?;
+            // The memory of a huge value is not held for the rest of the merge.
+            self.body.clear();
+            self.body.shrink_to(BODY_KEPT_BYTES);
+            let reference = OverflowRef { at, len: value.len() as u32 };
+            self.leaves.push(key, &[], Place::Overflow, &reference.encode())
+        };
+        match (pushed, near) {
+            (Ok(()), _) => {}
+            (Err(what), Some(at)) => return Err(self.base.corrupt(at, what)),
+            (Err(what), None) => return Err(Error::Invalid(format!("edits into an empty tree: {what}"))),
+        }
+        self.emit_ready_leaves()
+    }
+
+    /// Keeps a page of the old tree, or takes it apart where the pages before it would otherwise be poor.
+    pub(super) fn keep(&mut self, page: OldPage<'_>) -> Result<()> {
+        for level in 0..=page.level {
+            if self.is_empty(level) {
+                continue;
+            }
+            if self.is_poor(level) {
+                return self.take_apart(page);
+            }
+            self.flush(level)?;
+        }
+        self.push_child(page.level + 1, page.item)
+    }
+
+    fn take_apart(&mut self, page: OldPage<'_>) -> Result<()> {
+        let base = self.base;
+        let at = page.item.child.at;
+        if page.level == 0 {
+            let leaf = base.leaf(at)?;
+            self.free(at);
+            self.begin_leaf(page.item.separator);
+            return (0..leaf.len()).try_for_each(|i| self.push_old(at, &leaf, i));
+        }
+        let branch = base.branch(at, page.level)?;
+        self.free_branch(at, &branch);
+        self.keep_children(at, &branch, page.level, page.item.separator, 0..branch.len())
+    }
+
+    /// Keeps some children of an old branch of level `level`; `separator` stands before the branch.
+    pub(super) fn keep_children(
+        &mut self,
+        at: PageRef,
+        branch: &branch::Branch<'_>,
+        level: u8,
+        separator: &[u8],
+        children: std::ops::Range<usize>,
+    ) -> Result<()> {
+        let base = self.base;
+        // The filters are no more than an aid: one that cannot be read is left out.
+        let filters = branch.filter().filter(|_| level == 1 && self.filter_bits > 0);
+        let filters = filters.and_then(|at| base.filters(at).ok());
+        let mut before = Vec::new();
+        for i in children {
+            let child = base.child(at, branch, i)?;
+            before.clear();
+            match i.checked_sub(1) {
+                None => before.extend_from_slice(separator),
+                Some(i) => base.decoded(at, branch.append_separator(i, &mut before))?,
+            }
+            let filter = filters.and_then(|f| f.get(i, child.at)).filter(|f| f.len() % 32 == 0).unwrap_or(&[]);
+            self.keep(OldPage {
+                level: level - 1,
+                item: Item { separator: &before, child, filter, origin: Origin::Old },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives up a page or extent of the old tree.
+    pub(super) fn free(&mut self, at: PageRef) {
+        self.freed += u64::from(at.pages);
+        self.txn.free(at);
+    }
+
+    /// Gives up a branch and its filters, not what is below.
+    pub(super) fn free_branch(&mut self, at: PageRef, branch: &branch::Branch<'_>) {
+        if let Some(filter) = branch.filter() {
+            self.free(filter);
+        }
+        self.free(at);
+    }
+
+    /// Gives up the extent of entry `i` of an old leaf, if it has one.
+    pub(super) fn free_value(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<()> {
+        let record = self.base.decoded(at, leaf.record(i))?;
+        if let Some(reference) = self.base.decoded(at, record.overflow())? {
+            self.free(reference.at);
+        }
+        Ok(())
+    }
+
+    /// Gives up a page and everything below it. Leaves are read only if they refer to extents.
+    pub(super) fn free_subtree(&mut self, child: Child, level: u8) -> Result<()> {
+        let base = self.base;
+        if level == 0 {
+            if child.overflow == Overflow::Some {
+                let leaf = base.leaf(child.at)?;
+                (0..leaf.len()).try_for_each(|i| self.free_value(child.at, &leaf, i))?;
+            }
+            self.free(child.at);
+            return Ok(());
+        }
+        let branch = base.branch(child.at, level)?;
+        self.free_branch(child.at, &branch);
+        (0..branch.len()).try_for_each(|i| self.free_subtree(base.child(child.at, &branch, i)?, level - 1))
+    }
+
+    /// Writes all that waits and gives the root.
+    pub(super) fn finish(mut self) -> Result<(Option<Root>, u64, u64)> {
+        let mut level = 0;
+        let root = loop {
+            let above_is_empty = self.branches.iter().skip(usize::from(level)).all(BranchPacker::is_empty);
+            if level > 0 && above_is_empty {
+                let packer = &self.branches[usize::from(level) - 1];
+                if packer.len() <= 1 {
+                    break packer.front(packer.len()).next().map(|item| (item.child, item.origin));
+                }
+            } else if above_is_empty && self.leaves.is_empty() {
+                break None;
+            }
+            self.flush(level)?;
+            level += 1;
+        };
+        let root = match root {
+            None => None,
+            Some((child, Origin::New)) => Some(make_root(child.at, child.entries, level)),
+            Some((child, Origin::Old)) => Some(self.collapse(child, level - 1)?),
+        };
+        Ok((root, self.written, self.freed))
+    }
+
+    /// While an old page that becomes the root is a branch with a single child, that child is the root. (A new page
+    /// never is one: the loop above ends before a branch would be made for a single child.)
+    fn collapse(&mut self, mut root: Child, mut level: u8) -> Result<Root> {
+        let base = self.base;
+        while level > 0 {
+            let branch = base.branch(root.at, level)?;
+            if branch.len() > 1 {
+                break;
+            }
+            self.free_branch(root.at, &branch);
+            root = base.child(root.at, &branch, 0)?;
+            level -= 1;
+        }
+        Ok(make_root(root.at, root.entries, level + 1))
+    }
+
+    fn is_empty(&self, level: u8) -> bool {
+        match level.checked_sub(1) {
+            None => self.leaves.is_empty(),
+            Some(i) => self.branches.get(usize::from(i)).is_none_or(BranchPacker::is_empty),
+        }
+    }
+
+    fn is_poor(&self, level: u8) -> bool {
+        match level.checked_sub(1) {
+            None => self.leaves.is_poor(self.capacity),
+            Some(i) => self.branches[usize::from(i)].is_poor(self.capacity),
+        }
+    }
+
+    fn flush(&mut self, level: u8) -> Result<()> {
+        while !self.is_empty(level) {
+            match level.checked_sub(1) {
+                None => self.emit_leaf(self.leaves.last(self.capacity))?,
+                Some(i) => self.emit_branch(level, self.branches[usize::from(i)].last(self.capacity))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_ready_leaves(&mut self) -> Result<()> {
+        while let Some(count) = self.leaves.ready(self.target, self.capacity) {
+            self.emit_leaf(count)?;
+        }
+        Ok(())
+    }
+
+    fn emit_leaf(&mut self, count: usize) -> Result<()> {
+        leaf::encode(self.leaves.front(count), &mut self.body);
+        let overflow = self.leaves.overflow(count);
+        let mut filter = std::mem::take(&mut self.filter);
+        filter.clear();
+        if self.filter_bits > 0 {
+            let mut builder = halodb_bloom::Builder::new(self.filter_bits);
+            self.leaves.front(count).for_each(|entry| builder.insert(self.base.hash(entry.key)));
+            builder.finish_into(&mut filter);
+        }
+        let at = self.alloc(1)?;
+        self.txn.write(at, LEAF, 0, &self.body)?;
+        let separator = self.leaves.drop_front(count);
+        let child = Child { at, entries: count as u64, overflow };
+        self.push_child(1, Item { separator: &separator, child, filter: &filter, origin: Origin::New })?;
+        self.filter = filter;
+        Ok(())
+    }
+
+    fn push_child(&mut self, level: u8, item: Item<'_>) -> Result<()> {
+        let i = usize::from(level) - 1;
+        if self.branches.len() <= i {
+            self.branches.resize_with(i + 1, BranchPacker::default);
+        }
+        let pushed = self.branches[i].push(item);
+        self.base.decoded(item.child.at, pushed)?;
+        while let Some(count) = self.branches[i].ready(self.target, self.capacity) {
+            self.emit_branch(level, count)?;
+        }
+        Ok(())
+    }
+
+    fn emit_branch(&mut self, level: u8, count: usize) -> Result<()> {
+        let i = usize::from(level) - 1;
+        let filter = if level == 1 { self.emit_filters(count)? } else { None };
+        let packer = &self.branches[i];
+        branch::encode(packer.front(count).map(|item| (item.separator, item.child)), filter, &mut self.body);
+        let (entries, overflow) = packer.sums(count);
+        let at = self.alloc(1)?;
+        self.txn.write(at, BRANCH, level, &self.body)?;
+        let separator = self.branches[i].drop_front(count);
+        let child = Child { at, entries, overflow };
+        self.push_child(level + 1, Item { separator: &separator, child, filter: &[], origin: Origin::New })
+    }
+
+    /// Writes the filters of the first leaves that wait, if any has one.
+    fn emit_filters(&mut self, count: usize) -> Result<Option<PageRef>> {
+        let packer = &self.branches[0];
+        if packer.front(count).all(|item| item.filter.is_empty()) {
+            return Ok(None);
+        }
+        filter::encode(packer.front(count).map(|item| (item.child.at, item.filter)), &mut self.body);
+        let at = self.alloc(filter::extent_pages(self.base.snapshot().page_size(), self.body.len()))?;
+        self.txn.write(at, FILTER, 1, &self.body)?;
+        Ok(Some(at))
+    }
+
+    fn alloc(&mut self, pages: u32) -> Result<PageRef> {
+        self.written += u64::from(pages);
+        Ok(self.txn.alloc(pages)?)
+    }
+}

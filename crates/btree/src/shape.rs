@@ -1,0 +1,63 @@
+//! Figures about a tree, level by level.
+
+use crate::error::Result;
+use crate::overflow::Overflow;
+use crate::page::body_len;
+use crate::tree::Tree;
+use halodb_pager::PageRef;
+
+/// One level of a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelShape {
+    /// 0 for leaves.
+    pub level: u8,
+    /// Pages.
+    pub pages: u64,
+    /// Entries or children.
+    pub entries: u64,
+    /// Body bytes used.
+    pub used_bytes: u64,
+    /// Body bytes there.
+    pub capacity_bytes: u64,
+    /// Pages of overflow extents (level 0) and filters (level 1).
+    pub extra_pages: u64,
+}
+
+impl Tree {
+    /// Levels from the root down: pages, entries, bytes used. Reads every branch and leaf.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if a page cannot be trusted.
+    pub fn shape(&self) -> Result<Vec<LevelShape>> {
+        let Some((root, top)) = self.top() else { return Ok(Vec::new()) };
+        let mut levels: Vec<LevelShape> =
+            (0..=top).map(|level| LevelShape { level, ..LevelShape::default() }).collect();
+        self.add_shape(root, top, &mut levels)?;
+        levels.reverse();
+        Ok(levels)
+    }
+
+    fn add_shape(&self, at: PageRef, level: u8, levels: &mut [LevelShape]) -> Result<()> {
+        let shape = &mut levels[usize::from(level)];
+        shape.pages += 1;
+        shape.capacity_bytes += body_len(self.snapshot().page_size()) as u64;
+        if level == 0 {
+            let leaf = self.leaf(at)?;
+            shape.entries += leaf.len() as u64;
+            shape.used_bytes += leaf.used() as u64;
+            if leaf.overflow() == Overflow::Some {
+                for i in 0..leaf.len() {
+                    let record = self.decoded(at, leaf.record(i))?;
+                    let extent = self.decoded(at, record.overflow())?;
+                    shape.extra_pages += extent.map_or(0, |e| u64::from(e.at.pages));
+                }
+            }
+            return Ok(());
+        }
+        let branch = self.branch(at, level)?;
+        shape.entries += branch.len() as u64;
+        shape.used_bytes += branch.used() as u64;
+        shape.extra_pages += branch.filter().map_or(0, |filter| u64::from(filter.pages));
+        (0..branch.len()).try_for_each(|i| self.add_shape(self.child(at, &branch, i)?.at, level - 1, levels))
+    }
+}

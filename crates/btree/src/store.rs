@@ -1,0 +1,180 @@
+//! A single-file ordered store: one tree in one page file, every batch a commit.
+//!
+//! For programs that want the tree by itself. There is no log: each [`Store::apply`] writes the touched leaves and the
+//! branches above them, and synchronises twice, so batches should be large. Within a database the tree is used through
+//! [`crate::merge`] instead.
+//!
+//! User area of the meta pages: 12 bytes `halodb-store`, u32 version 1, u64 hash seed, u32 filter bits per key.
+
+use crate::batch::Batch;
+use crate::bytes::{u32_at, u64_at};
+use crate::error::{Error, Result};
+use crate::merge::merge;
+use crate::tree::{Tree, TreeOptions};
+use crate::{Cursor, Depth};
+use halodb_pager::{Access, Finding, Identity, PageSet, Pager};
+use halodb_vfs::Vfs;
+use std::path::Path;
+use std::sync::Arc;
+
+const MAGIC: &[u8; 12] = b"halodb-store";
+const VERSION_AT: usize = 12;
+const SEED_AT: usize = 16;
+const BITS_AT: usize = 24;
+const USER_LEN: usize = 28;
+const VERSION: u32 = 1;
+/// All stores have one identity: nothing but the file is there to be mixed up with another.
+const UUID: [u8; 16] = *b"halodb-btree-one";
+/// Batches are merged into pages filled so far: room for later changes without rewriting neighbours.
+const FILL_PERCENT: u32 = 93;
+/// The first batch of a store is likely a bulk load.
+const BULK_FILL_PERCENT: u32 = 100;
+
+/// What a new store is like; all of it is fixed at creation.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Bytes per page: a power of two from 4096 to 65536 (default 16384). Larger pages hold longer keys and scan
+    /// faster, and cost more per small batch.
+    pub page_size: u32,
+    /// Filter bits per key, 0 (none) to 64 (default 11).
+    pub filter_bits_per_key: u32,
+    /// Seed of the keys' hashes (default 0). Give a random one if keys come from people who wish you ill.
+    pub hash_seed: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { page_size: 16_384, filter_bits_per_key: 11, hash_seed: 0 }
+    }
+}
+
+/// A single-file ordered store.
+///
+/// ```
+/// use halodb_btree::{Batch, Store, StoreOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("fruit.store");
+/// let vfs = std::sync::Arc::new(halodb_vfs::OsVfs);
+/// let store = Store::create(vfs, &path, StoreOptions::default())?;
+/// let mut batch = Batch::new();
+/// batch.put("apple", "red").put("plum", "blue");
+/// store.apply(&batch)?;
+/// assert_eq!(store.get(b"plum")?, Some(b"blue".to_vec()));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    pager: Pager,
+    options: TreeOptions,
+}
+
+impl Store {
+    /// Creates a store in a new file.
+    ///
+    /// # Errors
+    /// [`Error::Pager`] if the file exists or cannot be made, [`Error::Invalid`] for options out of range.
+    pub fn create(vfs: Arc<dyn Vfs>, path: &Path, options: StoreOptions) -> Result<Store> {
+        let tree = TreeOptions { hash_seed: options.hash_seed, filter_bits_per_key: options.filter_bits_per_key };
+        let mut user = [0; USER_LEN];
+        user[..VERSION_AT].copy_from_slice(MAGIC);
+        user[VERSION_AT..SEED_AT].copy_from_slice(&VERSION.to_le_bytes());
+        user[SEED_AT..BITS_AT].copy_from_slice(&tree.hash_seed.to_le_bytes());
+        user[BITS_AT..].copy_from_slice(&tree.filter_bits_per_key.to_le_bytes());
+        if tree.filter_bits_per_key > 64 {
+            return Err(Error::Invalid(format!(
+                "{} filter bits per key; at most 64 are possible",
+                tree.filter_bits_per_key
+            )));
+        }
+        let pager = Pager::create(vfs, path, identity(options.page_size), &user)?;
+        Ok(Store { pager, options: tree })
+    }
+
+    /// Opens a store; `page_size` must be the one it was created with.
+    ///
+    /// # Errors
+    /// [`Error::Pager`] if the file is none of this kind or page size, or damaged.
+    pub fn open(vfs: Arc<dyn Vfs>, path: &Path, page_size: u32) -> Result<Store> {
+        let pager = Pager::open(vfs, path, &identity(page_size), Access::ReadWrite)?;
+        let snapshot = pager.snapshot();
+        let options = decode_user(snapshot.user()).ok_or_else(|| Error::Corrupt {
+            path: path.to_path_buf(),
+            offset: 0,
+            what: "the user area of the meta page is not that of a store of version 1".to_string(),
+        })?;
+        Ok(Store { pager, options })
+    }
+
+    /// The newest version, for reading; it stays as it is however often the store changes. Drop it when done: the
+    /// pages it holds are not reused before.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the root is none of a tree.
+    pub fn tree(&self) -> Result<Tree> {
+        Tree::open(self.pager.snapshot(), 0, self.options)
+    }
+
+    /// The value of a key, copied. [`Store::tree`] and [`Tree::get`] read without a copy.
+    ///
+    /// # Errors
+    /// As [`Tree::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.tree()?.get(key)?.map(<[u8]>::to_vec))
+    }
+
+    /// A cursor over the newest version.
+    ///
+    /// # Errors
+    /// As [`Store::tree`].
+    pub fn cursor(&self) -> Result<Cursor> {
+        Ok(self.tree()?.cursor())
+    }
+
+    /// Applies a batch, durable when this returns, and gives the new version. Waits for other threads' batches.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key or value that is too long or an empty key: nothing is changed then. Otherwise as
+    /// the page file says; after a failed synchronisation the store must be opened again.
+    pub fn apply(&self, batch: &Batch) -> Result<Tree> {
+        let mut txn = self.pager.begin()?;
+        let base = self.tree()?;
+        let fill = if base.is_empty() { BULK_FILL_PERCENT } else { FILL_PERCENT };
+        let merged = merge(&mut txn, &base, &batch.ranges(), &mut batch.edits(), fill, u64::MAX)?;
+        if merged.root == base.root() {
+            return Ok(base);
+        }
+        let roots: Vec<_> = merged.root.into_iter().collect();
+        let snapshot = txn.commit(&roots, base.snapshot().user())?;
+        Tree::open(snapshot, 0, self.options)
+    }
+
+    /// Checks the newest version and that every page of the file is accounted for exactly once.
+    ///
+    /// # Errors
+    /// [`Error::Pager`] if the stored free list cannot be read.
+    pub fn check(&self, depth: Depth) -> Result<Vec<Finding>> {
+        let tree = self.tree()?;
+        let mut pages = PageSet::default();
+        let mut findings = tree.check(depth, &mut pages)?;
+        findings.extend(tree.snapshot().check_accounting(&pages)?);
+        Ok(findings)
+    }
+
+    /// The page file, for its figures and upkeep.
+    pub fn pager(&self) -> &Pager {
+        &self.pager
+    }
+}
+
+fn identity(page_size: u32) -> Identity {
+    Identity { uuid: UUID, incarnation: 0, file_id: 0, page_size }
+}
+
+fn decode_user(user: &[u8]) -> Option<TreeOptions> {
+    if user.len() != USER_LEN || !user.starts_with(MAGIC) || u32_at(user, VERSION_AT)? != VERSION {
+        return None;
+    }
+    let options = TreeOptions { hash_seed: u64_at(user, SEED_AT)?, filter_bits_per_key: u32_at(user, BITS_AT)? };
+    (options.filter_bits_per_key <= 64).then_some(options)
+}

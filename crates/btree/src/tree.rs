@@ -1,0 +1,231 @@
+//! One version of a tree: its root, the way to its pages, and point lookups.
+//!
+//! Invariants of a tree: every leaf is on level 0, and a child's level is its parent's less one; no page is empty; a
+//! branch's separators bound its children; it states for each child the page, the stamp and the exact number of entries.
+//!
+//! `Root::tag`: u64 number of entries, u8 number of levels (1: the root is a leaf), 7 zero bytes.
+//!
+//! Reading never copies a page: everything is searched in the mapping that the snapshot pins.
+
+use crate::Cursor;
+use crate::branch::{Branch, Child};
+use crate::bytes::u64_at;
+use crate::error::{Decoded, Error, Result};
+use crate::filter::Filters;
+use crate::leaf::{Leaf, Place, Record};
+use crate::overflow::{self, OverflowRef};
+use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW};
+use halodb_pager::{Page, PageKind, PageRef, Root, Snapshot};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// What the tree needs to know beside the file.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeOptions {
+    /// Seed of xxh3-64 over keys, for the filters. Must be the same for a file for ever: with another seed existing
+    /// filters would deny keys that are there.
+    pub hash_seed: u64,
+    /// Filter bits per key, 0 to 64 (0: no filters are built). 11 lets one absent key in about a hundred through to
+    /// its leaf. Takes effect on leaves written from now on.
+    pub filter_bits_per_key: u32,
+}
+
+/// One version of one tree, for reading; pins its snapshot. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    snapshot: Snapshot,
+    root: Option<Root>,
+    len: u64,
+    height: u8,
+    options: TreeOptions,
+}
+
+const TAG_LEN: usize = 0;
+const TAG_HEIGHT: usize = 8;
+
+/// The root to commit for a tree of `len` entries and `height` levels.
+pub(crate) fn make_root(page: PageRef, len: u64, height: u8) -> Root {
+    let mut tag = [0; 16];
+    tag[TAG_LEN..TAG_HEIGHT].copy_from_slice(&len.to_le_bytes());
+    tag[TAG_HEIGHT] = height;
+    Root { page, tag }
+}
+
+impl Tree {
+    /// The tree under root number `index` of the snapshot (empty if there is no such root). Reads nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for more than 64 filter bits per key, [`Error::Corrupt`] for a root that is none of a tree.
+    pub fn open(snapshot: Snapshot, index: usize, options: TreeOptions) -> Result<Tree> {
+        if options.filter_bits_per_key > 64 {
+            return Err(Error::Invalid(format!(
+                "{} filter bits per key; at most 64 are possible",
+                options.filter_bits_per_key
+            )));
+        }
+        let root = snapshot.roots().get(index).copied();
+        let mut tree = Tree { snapshot, root, len: 0, height: 0, options };
+        if let Some(root) = root {
+            tree.len = u64_at(&root.tag, TAG_LEN).unwrap_or(0);
+            tree.height = root.tag[TAG_HEIGHT];
+            let rest_is_zero = root.tag[TAG_HEIGHT + 1..].iter().all(|&b| b == 0);
+            if tree.len == 0 || tree.height == 0 || root.page.pages != 1 || !rest_is_zero {
+                return Err(tree.corrupt(root.page, "the root's description is not that of a tree"));
+            }
+        }
+        Ok(tree)
+    }
+
+    /// The snapshot it reads.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The root to commit in order to keep this tree as it is (`None`: empty).
+    pub fn root(&self) -> Option<Root> {
+        self.root
+    }
+
+    /// Number of keys. No I/O.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// No key.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// xxh3-64 of `key` with the options' seed.
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.options.hash_seed)
+    }
+
+    /// The value of a key, borrowed from the mapping.
+    ///
+    /// Costs one page per level, and for most absent keys no leaf at all if filters are on.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Pager`] if a page on the way cannot be trusted.
+    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.lookup(key, || self.hash(key))
+    }
+
+    /// As [`Tree::get`] with the key's [`Tree::hash`] at hand.
+    ///
+    /// # Errors
+    /// As [`Tree::get`].
+    pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
+        self.lookup(key, || hash)
+    }
+
+    fn lookup(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<&[u8]>> {
+        let Some((mut at, mut level)) = self.top() else { return Ok(None) };
+        while level > 0 {
+            let branch = self.branch(at, level)?;
+            let index = self.decoded(at, branch.find(key))?;
+            let child = self.decoded(at, branch.child(index))?;
+            if level == 1 && self.denied(&branch, index, child.at, &hash) {
+                return Ok(None);
+            }
+            at = child.at;
+            level -= 1;
+        }
+        let leaf = self.leaf(at)?;
+        match self.decoded(at, leaf.search(key))? {
+            (index, true) => {
+                let record = self.decoded(at, leaf.record(index))?;
+                self.value(at, &record).map(Some)
+            }
+            (_, false) => Ok(None),
+        }
+    }
+
+    /// Whether the filter proves that no key with this hash is in the leaf. A filter that cannot be read proves nothing.
+    fn denied(&self, branch: &Branch<'_>, index: usize, leaf: PageRef, hash: impl Fn() -> u64) -> bool {
+        let filter = || {
+            let filters = self.filters(branch.filter()?).ok()?;
+            halodb_bloom::Filter::new(filters.get(index, leaf)?)
+        };
+        filter().is_some_and(|filter| !filter.contains(hash()))
+    }
+
+    /// A cursor, on no key yet; owns a clone of the tree.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(self.clone())
+    }
+
+    /// The options it was opened with.
+    pub(crate) fn options(&self) -> TreeOptions {
+        self.options
+    }
+
+    /// The root page and its level.
+    pub(crate) fn top(&self) -> Option<(PageRef, u8)> {
+        Some((self.root?.page, self.height.checked_sub(1)?))
+    }
+
+    fn page(&self, at: PageRef, kind: PageKind, level: u8) -> Result<Page<'_>> {
+        let page = self.snapshot.page(at)?;
+        if page.kind() != kind || page.level() != level {
+            return Err(self.corrupt(
+                at,
+                format!(
+                    "it is of kind {} and level {} where kind {} and level {level} is expected",
+                    page.kind().0,
+                    page.level(),
+                    kind.0
+                ),
+            ));
+        }
+        Ok(page)
+    }
+
+    /// A leaf.
+    pub(crate) fn leaf(&self, at: PageRef) -> Result<Leaf<'_>> {
+        self.decoded(at, Leaf::parse(self.page(at, LEAF, 0)?.body()))
+    }
+
+    /// A branch, which must be of this level, 1 or more.
+    pub(crate) fn branch(&self, at: PageRef, level: u8) -> Result<Branch<'_>> {
+        self.decoded(at, Branch::parse(self.page(at, BRANCH, level)?.body()))
+    }
+
+    /// Child `index` of a branch at `at`.
+    pub(crate) fn child(&self, at: PageRef, branch: &Branch<'_>, index: usize) -> Result<Child> {
+        self.decoded(at, branch.child(index))
+    }
+
+    /// A filter extent.
+    pub(crate) fn filters(&self, at: PageRef) -> Result<Filters<'_>> {
+        self.decoded(at, Filters::parse(self.page(at, FILTER, 1)?.body()))
+    }
+
+    /// The value of a record of the leaf at `at`.
+    pub(crate) fn value<'a>(&'a self, at: PageRef, record: &Record<'a>) -> Result<&'a [u8]> {
+        match record.place {
+            Place::Inline => Ok(record.payload),
+            Place::Overflow => self.overflow_value(self.decoded(at, OverflowRef::decode(record.payload))?),
+        }
+    }
+
+    /// The value in an overflow extent.
+    pub(crate) fn overflow_value(&self, reference: OverflowRef) -> Result<&[u8]> {
+        let page = self.page(reference.at, OVERFLOW, 0)?;
+        self.decoded(reference.at, overflow::value(page.body(), reference.len))
+    }
+
+    /// What a decoder said about the page at `at`.
+    pub(crate) fn decoded<T>(&self, at: PageRef, decoded: Decoded<T>) -> Result<T> {
+        decoded.map_err(|what| self.corrupt(at, what))
+    }
+
+    /// The error for a page that breaks a rule.
+    #[cold]
+    pub(crate) fn corrupt(&self, at: PageRef, what: impl Into<String>) -> Error {
+        Error::Corrupt {
+            path: self.snapshot.path().to_path_buf(),
+            offset: at.id.0.saturating_mul(u64::from(self.snapshot.page_size())),
+            what: what.into(),
+        }
+    }
+}
