@@ -1,0 +1,250 @@
+//! Writing: one short sequencer section between preparation and the wait for durability.
+//!
+//! Before the section, outside any lock: keys and values are checked, the payload is encoded and its checksum computed,
+//! memory and log space are reserved, conditions are read on a snapshot. In the section: entries younger than that
+//! snapshot are looked at (visible or not), the number is assigned as the record enters the log's buffer, and the
+//! entries go into the memtables, not yet visible. Nothing in the section waits, does I/O or runs a user's code. Afterwards the
+//! writer waits for its group, leading it if nobody does; readers see the group when it is as durable as was asked.
+//!
+//! What this file does not do: it merges nothing. A writer that finds memory full is told so and waits elsewhere.
+
+use crate::batch::{self, Op};
+use crate::set::{PartitionSet, Shared};
+use crate::version::{Layer, SetVersion};
+use crate::{Batch, Error, ErrorKind, Result};
+use halodb_memtable::{Bytes, Entry, Memtable};
+use halodb_wal::{Durability, Lsn, Payload, Sequencer};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A condition on the state of one key just before the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The key must be absent.
+    Absent,
+    /// The key must be present.
+    Present,
+}
+
+/// What a conditional commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every condition held; the batch is committed under this number.
+    Committed(Lsn),
+    /// The first condition that failed, by index; nothing was written.
+    Failed(usize),
+}
+
+/// A batch ready for the section: what goes where.
+struct Prepared<'b> {
+    ranges: Vec<(&'b [u8], Option<&'b [u8]>)>,
+    entries: Vec<(usize, &'b [u8], Entry)>,
+    /// Partitions that the batch writes to.
+    touched: Vec<usize>,
+}
+
+impl PartitionSet {
+    /// Commits a batch: as durable as `level` says and visible when it returns its number. An empty batch writes
+    /// nothing and is answered with the last visible number.
+    ///
+    /// Cost: the batch is encoded, hashed and copied once; in the section a memtable insert per write; then the group's
+    /// write, and at `Sync` its synchronisation, shared by all writers that wait.
+    ///
+    /// # Errors
+    /// `InvalidInput` (nothing was done), `Full` (no disk space for the log; nothing was done), `Stalled` (memory is
+    /// full: run jobs, try again; nothing was done), `Poisoned` (the outcome is unknown until the next open), `Closed`.
+    pub fn commit(&self, batch: &Batch, level: Durability, now_ms: u64) -> Result<Lsn> {
+        match self.commit_if(batch, &[], level, now_ms)? {
+            Outcome::Committed(lsn) => Ok(lsn),
+            Outcome::Failed(_) => unreachable!("there was no condition"),
+        }
+    }
+
+    /// Commits a batch if every condition holds, judged and applied as one step between all other commits.
+    ///
+    /// A failed condition is answered when what it depends on is as durable as its own writer asked for.
+    ///
+    /// # Errors
+    /// As [`PartitionSet::commit`]; also `Corrupt` and `Io` from reading the conditions' keys.
+    pub fn commit_if(
+        &self,
+        batch: &Batch,
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+        now_ms: u64,
+    ) -> Result<Outcome> {
+        let shared = &*self.shared;
+        shared.ensure_writable()?;
+        let ops = batch.ops();
+        batch::validate(&ops, shared.max_key_len())?;
+        let prepared = Prepared::new(shared, &ops);
+        drop(ops);
+        let payload = Payload::new(batch.encode());
+        loop {
+            shared.reserve_memory(&prepared.touched)?;
+            if !batch.is_empty() {
+                shared.wal.make_room(payload.record_len()).map_err(|e| shared.log_failed(e))?;
+            }
+            let snapshot = shared.snapshot();
+            let mut present = Vec::with_capacity(conditions.len());
+            for (key, _) in conditions {
+                present.push(snapshot.get_with(key, |_| ())?.is_some());
+            }
+            let mut section = shared.wal.sequence();
+            shared.ensure_writable()?;
+            if !batch.is_empty() && !section.fits(&payload) {
+                continue;
+            }
+            let current = shared.versions.load();
+            if !conditions.is_empty() && current.floor > snapshot.lsn() {
+                // A merge took entries younger than the snapshot out of the memtables: read again.
+                continue;
+            }
+            let judged = judge(&current, shared, conditions, &present);
+            if let Some(failed) = judged.failed {
+                drop(section);
+                shared.await_settled(judged.depends_on)?;
+                return Ok(Outcome::Failed(failed));
+            }
+            if batch.is_empty() {
+                drop(section);
+                shared.await_settled(judged.depends_on)?;
+                return Ok(Outcome::Committed(shared.snapshot().lsn()));
+            }
+            if !shared.freeze_full(&mut section, &prepared.touched) {
+                continue;
+            }
+            // The record first: if the log refuses it, no entry may be left under a number that the next record gets.
+            // It cannot settle, and so not be seen without its entries, before the section is left.
+            let lsn = section.append(payload, now_ms, level).map_err(|e| shared.log_failed(e))?;
+            shared.touch();
+            shared.last_commit.store(lsn.0, Ordering::Release);
+            prepared.insert(&shared.versions.load(), lsn);
+            drop(section);
+            for &partition in &prepared.touched {
+                shared.partitions[partition].last_write_ms.store(now_ms, Ordering::Relaxed);
+            }
+            // What was judged need not be pinned while a disk is waited for.
+            drop((current, snapshot));
+            shared.wal.wait(lsn, level).map_err(|e| shared.log_failed(e))?;
+            shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Outcome::Committed(lsn));
+        }
+    }
+}
+
+impl<'b> Prepared<'b> {
+    fn new(shared: &Shared, ops: &[Op<'b>]) -> Self {
+        let mut ranges = Vec::new();
+        let mut entries = Vec::new();
+        let mut touched = vec![false; shared.partitions.len()];
+        for op in ops {
+            match *op {
+                Op::DeleteRange(start, end) => {
+                    ranges.push((start, end));
+                    touched.fill(true);
+                }
+                Op::Put(key, value) => {
+                    entries.push((shared.router.partition(key), key, Entry::Value(Bytes::from(value))));
+                }
+                Op::Delete(key) => entries.push((shared.router.partition(key), key, Entry::Tombstone)),
+            }
+        }
+        for (partition, ..) in &entries {
+            touched[*partition] = true;
+        }
+        let touched = touched.iter().enumerate().filter_map(|(i, &t)| t.then_some(i)).collect();
+        Self { ranges, entries, touched }
+    }
+
+    /// Puts the writes into the active memtables, range deletes first.
+    fn insert(&self, version: &SetVersion, lsn: Lsn) {
+        for (start, end) in &self.ranges {
+            for part in &version.parts {
+                part.active.delete_range(start, *end, lsn.0);
+            }
+        }
+        for (partition, key, entry) in &self.entries {
+            version.parts[*partition].active.insert(key, lsn.0, entry.clone());
+        }
+    }
+}
+
+struct Judged {
+    failed: Option<usize>,
+    /// The youngest entry that the judgement rests on.
+    depends_on: Lsn,
+}
+
+/// Judges conditions in the section: what is younger than the snapshot is in the memtables, visible or not.
+fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[bool]) -> Judged {
+    let mut judged = Judged { failed: None, depends_on: Lsn(0) };
+    for (i, ((key, expect), before)) in conditions.iter().zip(present).enumerate() {
+        let part = &current.parts[shared.router.partition(key)];
+        let is_present = match part.newest_in_memory(key) {
+            Some(found) => {
+                judged.depends_on = judged.depends_on.max(Lsn(found.seq));
+                matches!(found.entry, Entry::Value(_))
+            }
+            None => *before,
+        };
+        if is_present != (*expect == Expect::Present) {
+            judged.failed = Some(i);
+            break;
+        }
+    }
+    judged
+}
+
+impl Shared {
+    /// Waits until the entry with this number, visible or not when it was looked at, is as durable as its writer asked.
+    fn await_settled(&self, lsn: Lsn) -> Result<()> {
+        if lsn > self.wal.settled() {
+            self.wal.wait(lsn, Durability::Memory).map_err(|e| self.log_failed(e))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet.
+    fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
+        let current = self.versions.load();
+        for &partition in touched {
+            let part = &current.parts[partition];
+            if !part.frozen.is_empty() && part.active.size_bytes() >= self.freeze_bytes() {
+                self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+                let what = format!("the memtable of partition {partition} is full and its merge is not finished");
+                return Err(Error::new(ErrorKind::Stalled, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// In the section: freezes the full memtables among `touched`. False if one is full and cannot be frozen.
+    fn freeze_full(&self, section: &mut Sequencer<'_>, touched: &[usize]) -> bool {
+        let current = self.versions.load();
+        for &partition in touched {
+            let part = &current.parts[partition];
+            if part.active.size_bytes() >= self.freeze_bytes() {
+                if !part.frozen.is_empty() {
+                    return false;
+                }
+                self.freeze(section, partition);
+            }
+        }
+        true
+    }
+
+    /// In the section, between two numbers: puts a new memtable in the place of the active one, if that holds anything.
+    ///
+    /// Its last number is the last one that was *given out*. The one before the next may lie in the gap that a crash
+    /// left, where no record is: nothing could wait for it, and a tree that claimed it would be ahead of its log.
+    pub(crate) fn freeze(&self, _section: &mut Sequencer<'_>, partition: usize) {
+        let last = self.wal.appended();
+        self.versions.replace(partition, Lsn(0), |part| {
+            if !part.active.is_empty() {
+                let full = std::mem::replace(&mut part.active, Arc::new(Memtable::new()));
+                part.frozen.insert(0, Layer::new(full, last));
+            }
+        });
+    }
+}

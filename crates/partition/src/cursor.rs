@@ -1,0 +1,102 @@
+//! [`Cursor`]: a position in a snapshot, over the live keys of all partitions in key order, in both directions.
+
+use crate::Result;
+use crate::snapshot::Snapshot;
+use crate::sources::Sources;
+
+/// A position in a snapshot; on no key before the first move and past either end. Owns its snapshot, so it is
+/// `'static` and pins what it reads until it is dropped.
+///
+/// Cost of a step: a comparison per source (memtables and trees of all partitions), and one step of a tree or memtable
+/// cursor. After an error the position is undefined; seek again.
+#[derive(Debug)]
+pub struct Cursor {
+    sources: Sources,
+    snapshot: Snapshot,
+}
+
+impl Cursor {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self { sources: Sources::of(&snapshot), snapshot }
+    }
+
+    /// The snapshot it moves in.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// To the first key. Cost of a seek: one descent per source.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn seek_first(&mut self) -> Result<()> {
+        self.sources.seek_first()?;
+        self.skip_dead(Sources::next)
+    }
+
+    /// To the last key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn seek_last(&mut self) -> Result<()> {
+        self.sources.seek_last()?;
+        self.skip_dead(Sources::prev)
+    }
+
+    /// To the first key not below `key`.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.sources.seek(key)?;
+        self.skip_dead(Sources::next)
+    }
+
+    /// To the last key not above `key`.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn seek_back(&mut self, key: &[u8]) -> Result<()> {
+        self.sources.seek_back(key)?;
+        self.skip_dead(Sources::prev)
+    }
+
+    /// To the next key; does nothing on no key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    #[expect(clippy::should_implement_trait, reason = "a cursor moves; it is no iterator")]
+    pub fn next(&mut self) -> Result<()> {
+        self.sources.next()?;
+        self.skip_dead(Sources::next)
+    }
+
+    /// To the previous key; does nothing on no key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn prev(&mut self) -> Result<()> {
+        self.sources.prev()?;
+        self.skip_dead(Sources::prev)
+    }
+
+    /// The key it is on.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.sources.key()
+    }
+
+    /// The value of the key it is on, borrowed from the memtable or the mapping.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if the value's pages cannot be read.
+    pub fn value(&self) -> Result<Option<&[u8]>> {
+        self.sources.value()
+    }
+
+    fn skip_dead(&mut self, step: impl Fn(&mut Sources) -> Result<()>) -> Result<()> {
+        while self.sources.key().is_some() && !self.sources.is_live() {
+            step(&mut self.sources)?;
+        }
+        Ok(())
+    }
+}

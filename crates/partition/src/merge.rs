@@ -1,0 +1,213 @@
+//! Merging a frozen memtable into its tree, chunk by chunk.
+//!
+//! Order, each step durable before the next can be reached from a meta: the log through the memtable's last number, the
+//! chunk's pages, the chunk's meta. `applied` keeps its old value in all metas but the last one's, so a crash in between
+//! replays the whole memtable over the half-merged tree, and absolute effects make that harmless. Readers switch to each
+//! chunk's tree at once.
+
+use crate::checkpoint::Checkpoint;
+use crate::count::{self, KeySpan};
+use crate::set::Shared;
+use crate::version::Layer;
+use crate::{Error, Result};
+use halodb_btree::{Change, Edits, KeyRange, Tree};
+use halodb_memtable::{Cursor, Entry};
+use halodb_wal::{Durability, Lsn};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How full pages are packed: room for a few more keys without a split.
+const FILL_PERCENT: u32 = 93;
+
+impl Shared {
+    /// Merges the oldest frozen memtable of a partition, if there is one.
+    ///
+    /// # Errors
+    /// A failure before a chunk's data sync changes nothing and may be tried again; a failed sync or meta write poisons.
+    pub(crate) fn merge_oldest(&self, partition: usize) -> Result<()> {
+        self.quietly(partition, || self.merge_chunks(partition))
+    }
+
+    /// Runs what writes to a page file, alone. After a failure: if the page file refuses to be written from now on, so
+    /// does the database.
+    pub(crate) fn quietly(&self, partition: usize, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let partition = &self.partitions[partition];
+        let _quiet = partition.quiet.lock();
+        if self.released.load(Ordering::Acquire) {
+            // Another process may have the files by now.
+            return Err(Error::closed());
+        }
+        work().inspect_err(|e| {
+            if partition.pager.is_poisoned() {
+                self.poison(e);
+            }
+        })
+    }
+
+    /// Merges the oldest frozen memtable, if there is one. Within [`Shared::quietly`].
+    pub(crate) fn merge_chunks(&self, partition: usize) -> Result<()> {
+        let pager = &self.partitions[partition].pager;
+        let Some(last) = self.versions.load().parts[partition].frozen.last().map(|layer| layer.last) else {
+            return Ok(());
+        };
+        self.touch();
+        // Log before pages; and no tree may hold what readers must not see yet.
+        self.wal.wait(last, Durability::Sync).map_err(|e| self.log_failed(e))?;
+        loop {
+            let version = self.versions.load();
+            let part = &version.parts[partition];
+            let layer = part.frozen.last().expect("only this merge takes it away");
+            let mut edits = LayerEdits::new(layer);
+            let ranges = layer_ranges(layer);
+            let synced = self.wal.synced();
+            let mut txn = pager.begin()?;
+            let limit_pages = self.chunk_pages(&part.tree);
+            let merged = halodb_btree::merge(&mut txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
+            let finished = merged.merged_up_to.is_none();
+            let applied = if finished { last } else { self.applied(partition)? };
+            let roots: Vec<_> = merged.root.into_iter().collect();
+            let snapshot = txn.commit(&roots, &Checkpoint { applied, synced }.encode())?;
+            let tree = Tree::open(snapshot, 0, self.tree_options())?;
+            self.versions.replace(partition, last, |part| {
+                part.tree = tree;
+                match merged.merged_up_to {
+                    None => {
+                        part.frozen.pop();
+                    }
+                    Some(key) => {
+                        let layer = part.frozen.last_mut().expect("only this merge takes it away");
+                        layer.merged_up_to = Some(key.into());
+                    }
+                }
+            });
+            if finished {
+                break;
+            }
+        }
+        self.counters.merges.fetch_add(1, Ordering::Relaxed);
+        self.return_log(partition)
+    }
+
+    /// Pages per chunk: the configured bytes, or a sixteenth of the tree if that is less (but a useful number).
+    fn chunk_pages(&self, tree: &Tree) -> u64 {
+        let configured = self.options.chunk_bytes / u64::from(self.manifest.page_size);
+        let sixteenth = tree.snapshot().page_count() / 16;
+        configured.min(sixteenth.max(MIN_CHUNK_PAGES)).max(1)
+    }
+
+    /// How far the newest meta of a partition is.
+    pub(crate) fn applied(&self, partition: usize) -> Result<Lsn> {
+        let snapshot = self.partitions[partition].pager.snapshot();
+        Ok(Checkpoint::decode(snapshot.user(), snapshot.path())?.applied)
+    }
+
+    /// The least `applied` that a crash now could leave in a partition's meta.
+    pub(crate) fn findable_applied(&self, partition: usize) -> Result<Lsn> {
+        let pager = &self.partitions[partition].pager;
+        let path = pager.snapshot().path().to_path_buf();
+        let mut least = Lsn(u64::MAX);
+        for user in pager.findable_users() {
+            least = least.min(Checkpoint::decode(&user, &path)?.applied);
+        }
+        Ok(least)
+    }
+
+    /// Gives log segments back that no findable meta needs. While the log is short of room, the newest meta is written
+    /// to the other slot as well, so that the older one no longer holds anything back.
+    fn return_log(&self, partition: usize) -> Result<()> {
+        if self.log_wants_room() {
+            self.republish(partition, None)?;
+        }
+        self.partitions[partition].pager.truncate_tail()?;
+        self.recycle_log()
+    }
+
+    pub(crate) fn recycle_log(&self) -> Result<()> {
+        let mut needed = Lsn(u64::MAX);
+        for partition in 0..self.partitions.len() {
+            needed = needed.min(self.findable_applied(partition)?);
+        }
+        self.wal.recycle(Lsn(needed.0.saturating_add(1))).map_err(|e| self.log_failed(e))?;
+        Ok(())
+    }
+
+    pub(crate) fn log_wants_room(&self) -> bool {
+        self.wal.live_bytes() > self.options.log_limit_bytes / 2
+    }
+
+    /// An idle partition holds nothing that the log would be needed for: says so in both slots of its meta.
+    pub(crate) fn advance_idle(&self, partition: usize) -> Result<()> {
+        self.quietly(partition, || self.advance(partition))
+    }
+
+    /// As [`Shared::advance_idle`], within [`Shared::quietly`].
+    pub(crate) fn advance(&self, partition: usize) -> Result<()> {
+        self.touch();
+        // Also what the open took for durable: the marker of a clean close may exist in the cache only, and a tree
+        // that claims to be as far as that would be ahead of its log.
+        self.wal.sync().map_err(|e| self.log_failed(e))?;
+        let (applied, synced) = {
+            // In the section no entry can arrive between the look and the number.
+            let _section = self.wal.sequence();
+            if self.versions.load().parts[partition].has_unmerged() {
+                return Ok(());
+            }
+            let synced = self.wal.synced();
+            (self.wal.settled().min(synced), synced)
+        };
+        let applied = applied.max(self.applied(partition)?);
+        let user = Checkpoint { applied, synced }.encode();
+        // Twice: one slot each.
+        self.republish(partition, Some(&user))?;
+        self.republish(partition, Some(&user))?;
+        self.recycle_log()
+    }
+
+    /// Writes the newest meta to the slot not relied on, and lets readers pin that generation instead of the older one.
+    fn republish(&self, partition: usize, user: Option<&[u8]>) -> Result<()> {
+        let pager = &self.partitions[partition].pager;
+        pager.republish(user)?;
+        let tree = Tree::open(pager.snapshot(), 0, self.tree_options())?;
+        self.versions.replace(partition, Lsn(0), |part| part.tree = tree);
+        Ok(())
+    }
+}
+
+/// The least number of pages in a chunk, so that small trees are merged in one.
+const MIN_CHUNK_PAGES: u64 = 256;
+
+/// The frozen memtable's range deletes as the tree takes them: sorted, disjoint, without what is merged already.
+fn layer_ranges(layer: &Layer) -> Vec<KeyRange> {
+    let spans = count::union(layer.range_deletes(layer.last));
+    spans.into_iter().map(|KeySpan { start, end }| KeyRange { start, end }).collect()
+}
+
+/// The frozen memtable as a stream of edits, from where the last chunk ended.
+struct LayerEdits {
+    cursor: Cursor,
+}
+
+impl LayerEdits {
+    fn new(layer: &Layer) -> Self {
+        let mut cursor = Arc::clone(&layer.table).cursor(layer.last.0);
+        match layer.merged_up_to.as_deref() {
+            None => cursor.seek_first(),
+            Some(done) => cursor.seek(&crate::version::successor(done)),
+        }
+        Self { cursor }
+    }
+}
+
+impl Edits for LayerEdits {
+    fn current(&self) -> Option<(&[u8], Change<'_>)> {
+        let change = match &self.cursor.found()?.entry {
+            Entry::Value(bytes) => Change::Put(bytes),
+            Entry::Tombstone => Change::Delete,
+        };
+        Some((self.cursor.key()?, change))
+    }
+
+    fn advance(&mut self) {
+        self.cursor.next();
+    }
+}

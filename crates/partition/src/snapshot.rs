@@ -1,0 +1,88 @@
+//! [`Snapshot`]: a consistent view of all partitions at one sequence number, and how one key is looked up in it.
+//!
+//! A snapshot keeps its memtables, its pages and its mappings alive, and with them the database's lock, as the next
+//! process to open the database would write the pages it reads. It never blocks a writer and outlives the set it was
+//! taken from.
+
+use crate::count;
+use crate::cursor::Cursor;
+use crate::routing::Router;
+use crate::version::{PartVersion, SetVersion};
+use crate::{Result, Value};
+use halodb_memtable::Entry;
+use halodb_wal::Lsn;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// A consistent view of everything that was visible when it was taken. Clones are cheap and show the same.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    version: Arc<SetVersion>,
+    lsn: Lsn,
+    router: Router,
+}
+
+impl Snapshot {
+    pub(crate) fn new(version: Arc<SetVersion>, lsn: Lsn, router: Router) -> Self {
+        Self { version, lsn, router }
+    }
+
+    /// The sequence number it shows: every write up to it, none after it.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    pub(crate) fn parts(&self) -> &[Arc<PartVersion>] {
+        &self.version.parts
+    }
+
+    fn part_of(&self, key: &[u8]) -> (&PartVersion, u64) {
+        let hash = self.router.hash(key);
+        (&self.version.parts[self.router.partition_of_hash(hash)], hash)
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        let (part, hash) = self.part_of(key);
+        match part.in_memory(key, self.lsn) {
+            Some(found) => Ok(match found.entry {
+                Entry::Value(bytes) => Some(Value::shared(bytes)),
+                Entry::Tombstone => None,
+            }),
+            None => Ok(part.tree.get_hashed(key, hash)?.map(Value::copied)),
+        }
+    }
+
+    /// Runs `f` on the value of a key, borrowed from where it lies; `None` if there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let (part, hash) = self.part_of(key);
+        match part.in_memory(key, self.lsn) {
+            Some(found) => Ok(match found.entry {
+                Entry::Value(bytes) => Some(f(&bytes)),
+                Entry::Tombstone => None,
+            }),
+            None => Ok(part.tree.get_hashed(key, hash)?.map(f)),
+        }
+    }
+
+    /// A cursor over all partitions in key order; it owns a clone of the snapshot.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(self.clone())
+    }
+
+    /// The exact number of live keys between two bounds; inverted bounds count nothing.
+    ///
+    /// Cost: O(log n) in the trees, and one lookup for each key in the range that is still in a memtable.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<u64> {
+        count::live_keys(self, from, to)
+    }
+}

@@ -1,0 +1,149 @@
+//! [`SetVersion`]: one immutable picture of all partitions — which memtables and which tree each consists of.
+//!
+//! Readers take the current version and a sequence number together, and need no lock afterwards. Writers of the picture
+//! (a memtable is frozen, a merge publishes a tree) replace it whole, under a lock held for the swap of a pointer.
+//! Lock order: the log's sequencer, then this one; never the other way round.
+//!
+//! Invariant: no tree of a version holds anything younger than its `floor`, and a version is published only when
+//! everything up to its `floor` is visible. So a reader at `max(visible, floor)` sees each write once.
+
+use halodb_btree::Tree;
+use halodb_memtable::{Found, Memtable, RangeDelete};
+use halodb_vfs::Lock;
+use halodb_wal::Lsn;
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// A frozen memtable on its way into the tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) table: Arc<Memtable>,
+    /// Every record up to here that concerns the partition is in this table or below it.
+    pub(crate) last: Lsn,
+    /// Keys up to this one are in the tree already: the table is not asked about them any more.
+    pub(crate) merged_up_to: Option<Arc<[u8]>>,
+}
+
+impl Layer {
+    pub(crate) fn new(table: Arc<Memtable>, last: Lsn) -> Self {
+        Self { table, last, merged_up_to: None }
+    }
+
+    pub(crate) fn covers(&self, key: &[u8]) -> bool {
+        self.merged_up_to.as_deref().is_none_or(|done| key > done)
+    }
+
+    /// The newest version of `key` not younger than `at`, unless the tree has it already.
+    pub(crate) fn get(&self, key: &[u8], at: Lsn) -> Option<Found> {
+        if self.covers(key) { self.table.get(key, at.0) } else { None }
+    }
+
+    /// The layer's range deletes not younger than `at`, without the part that the tree has seen already.
+    pub(crate) fn range_deletes(&self, at: Lsn) -> Vec<RangeDelete> {
+        let mut ranges = self.table.range_deletes(at.0);
+        if let Some(done) = self.merged_up_to.as_deref() {
+            ranges.retain(|r| r.end.as_deref().is_none_or(|end| end > done));
+            for range in &mut ranges {
+                if *range.start <= *done {
+                    range.start = successor(done).into();
+                }
+            }
+        }
+        ranges
+    }
+}
+
+/// The least key above `key`.
+pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
+/// One partition in a version: layers from the newest to the oldest, then the tree.
+#[derive(Clone, Debug)]
+pub(crate) struct PartVersion {
+    pub(crate) active: Arc<Memtable>,
+    /// Newest first.
+    pub(crate) frozen: Vec<Layer>,
+    pub(crate) tree: Tree,
+}
+
+impl PartVersion {
+    /// The memtables from the newest to the oldest, the active one as a layer nothing of which is merged.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = Layer> + '_ {
+        std::iter::once(Layer::new(self.active.clone(), Lsn(u64::MAX))).chain(self.frozen.iter().cloned())
+    }
+
+    /// The newest version of `key` in the memtables not younger than `at`.
+    pub(crate) fn in_memory(&self, key: &[u8], at: Lsn) -> Option<Found> {
+        self.active.get(key, at.0).or_else(|| self.frozen.iter().find_map(|layer| layer.get(key, at)))
+    }
+
+    /// The newest version of `key` in the memtables, visible or not, merged or not.
+    pub(crate) fn newest_in_memory(&self, key: &[u8]) -> Option<Found> {
+        self.active.newest(key).or_else(|| self.frozen.iter().find_map(|layer| layer.table.newest(key)))
+    }
+
+    pub(crate) fn has_unmerged(&self) -> bool {
+        !self.active.is_empty() || !self.frozen.is_empty()
+    }
+}
+
+/// One picture of all partitions.
+#[derive(Clone, Debug)]
+pub(crate) struct SetVersion {
+    /// The lock of the database's files, until it is closed. A reader that pins a version keeps the lock with it: nobody
+    /// may open the files anew, and reuse pages, under a reader that the new opener does not know of.
+    pub(crate) lock: Option<Arc<Lock>>,
+    pub(crate) floor: Lsn,
+    pub(crate) parts: Vec<Arc<PartVersion>>,
+}
+
+/// The current version.
+#[derive(Debug)]
+pub(crate) struct VersionCell(RwLock<Arc<SetVersion>>);
+
+impl VersionCell {
+    pub(crate) fn new(version: SetVersion) -> Self {
+        Self(RwLock::new(Arc::new(version)))
+    }
+
+    /// The current version and a number at which it may be read. `visible` is asked while the version cannot change:
+    /// otherwise a write might become visible in a memtable that only a newer version has.
+    pub(crate) fn capture(&self, visible: impl FnOnce() -> Lsn) -> (Arc<SetVersion>, Lsn) {
+        let current = self.0.read();
+        let lsn = visible().max(current.floor);
+        (current.clone(), lsn)
+    }
+
+    pub(crate) fn load(&self) -> Arc<SetVersion> {
+        self.0.read().clone()
+    }
+
+    /// Gives up the lock of the files, for all but the readers that pin an earlier version.
+    pub(crate) fn release_lock(&self) {
+        let mut current = self.0.write();
+        let mut next = SetVersion::clone(&current);
+        next.lock = None;
+        *current = Arc::new(next);
+    }
+
+    /// Replaces one partition's part. `change` must not wait or do I/O.
+    ///
+    /// The version before is dropped outside the lock: its last reference may free a memtable or unmap a file.
+    pub(crate) fn replace(&self, partition: usize, floor: Lsn, change: impl FnOnce(&mut PartVersion)) {
+        let _before = self.swap(partition, floor, change);
+    }
+
+    fn swap(&self, partition: usize, floor: Lsn, change: impl FnOnce(&mut PartVersion)) -> Arc<SetVersion> {
+        let mut current = self.0.write();
+        let mut next = SetVersion::clone(&current);
+        let mut part = PartVersion::clone(&next.parts[partition]);
+        change(&mut part);
+        next.parts[partition] = Arc::new(part);
+        next.floor = next.floor.max(floor);
+        std::mem::replace(&mut *current, Arc::new(next))
+    }
+}

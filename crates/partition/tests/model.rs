@@ -1,0 +1,428 @@
+//! The engine against a `BTreeMap`: random writes, merges whole and broken off, reopening after a close, a kill and a loss
+//! of power, with snapshots kept across and looked at in every way there is.
+
+use halodb_partition::{
+    Batch, Cursor, Depth, Durability, Entropy, ErrorKind, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot,
+};
+use halodb_vfs::SimVfs;
+use halodb_vfs::sim::{CrashMode, Fault, Repeat};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Clone, Debug)]
+enum Write {
+    Put(Vec<u8>, usize),
+    Delete(Vec<u8>),
+    DeleteRange(Vec<u8>, Option<Vec<u8>>),
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    First,
+    Last,
+    Seek(Vec<u8>),
+    SeekBack(Vec<u8>),
+    Next(usize),
+    Prev(usize),
+}
+
+type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// What one look at a snapshot asks beside the full scans.
+#[derive(Clone, Debug)]
+struct Look {
+    moves: Vec<Move>,
+    bounds: Vec<Bounds>,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Commit(Vec<Write>, Durability),
+    CommitIf(Vec<(Vec<u8>, Expect)>, Vec<Write>),
+    Freeze,
+    Job,
+    /// A job that meets a failing call: what was merged before stays, the rest is unmerged.
+    FailingJob(u64, Fault),
+    Keep,
+    Forget(usize),
+    Look(usize, Look),
+    Tick,
+    CloseAndReopen,
+    Kill,
+    LosePower(CrashMode, u64),
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => (0..60u8).prop_map(|i| vec![b'a' + i / 10, b'0' + i % 10]),
+        // Neighbours that differ by the least byte there is.
+        1 => (0..60u8).prop_map(|i| vec![b'a' + i / 10, b'0' + i % 10, 0]),
+        1 => (0..6u8).prop_map(|i| vec![b'a' + i]),
+    ]
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    let len = prop_oneof![6 => 0..60usize, 2 => 300..900usize, 1 => 3000..9000usize];
+    prop_oneof![
+        6 => (key(), len).prop_map(|(k, len)| Write::Put(k, len)),
+        2 => key().prop_map(Write::Delete),
+        1 => (key(), proptest::option::weighted(0.8, key())).prop_map(|(a, b)| Write::DeleteRange(a, b)),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![Just(Bound::Unbounded), key().prop_map(Bound::Included), key().prop_map(Bound::Excluded),]
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    let step = prop_oneof![
+        Just(Move::First),
+        Just(Move::Last),
+        key().prop_map(Move::Seek),
+        key().prop_map(Move::SeekBack),
+        (1..6usize).prop_map(Move::Next),
+        (1..6usize).prop_map(Move::Prev),
+        (1..6usize).prop_map(Move::Next),
+        (1..6usize).prop_map(Move::Prev),
+    ];
+    let moves = proptest::collection::vec(step, 0..24);
+    let bounds = proptest::collection::vec((bound(), bound()), 0..6);
+    (moves, bounds).prop_map(|(moves, bounds)| Look { moves, bounds })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let level = prop_oneof![
+        Just(Durability::Memory),
+        Just(Durability::Buffered),
+        Just(Durability::Sync),
+        Just(Durability::Sync)
+    ];
+    let writes = || proptest::collection::vec(write(), 0..12);
+    let expect = prop_oneof![Just(Expect::Absent), Just(Expect::Present)];
+    let conditions = proptest::collection::vec((key(), expect), 1..3);
+    let fault = prop_oneof![Just(Fault::Errno(28)), Just(Fault::Errno(5)), Just(Fault::Short)];
+    let mode = prop_oneof![
+        Just(CrashMode::Strict),
+        Just(CrashMode::Prefix),
+        Just(CrashMode::Random),
+        Just(CrashMode::Torn4k),
+    ];
+    prop_oneof![
+        14 => (writes(), level).prop_map(|(w, l)| Op::Commit(w, l)),
+        4 => (conditions, writes()).prop_map(|(c, w)| Op::CommitIf(c, w)),
+        3 => Just(Op::Freeze),
+        4 => Just(Op::Job),
+        4 => (0..40u64, fault).prop_map(|(call, f)| Op::FailingJob(call, f)),
+        2 => Just(Op::Keep),
+        1 => (0..4usize).prop_map(Op::Forget),
+        5 => (0..4usize, look()).prop_map(|(i, l)| Op::Look(i, l)),
+        1 => Just(Op::Tick),
+        1 => Just(Op::CloseAndReopen),
+        1 => Just(Op::Kill),
+        1 => (mode, any::<u64>()).prop_map(|(m, s)| Op::LosePower(m, s)),
+    ]
+}
+
+fn options(partitions: u32, filter_bits: u32) -> Options {
+    let mut options = Options::default();
+    options.partitions = Some(partitions);
+    options.page_size = Some(4096);
+    options.memtable_bytes = 12 << 10;
+    options.segment_bytes = 4 << 10;
+    options.first_segment_bytes = 4 << 10;
+    options.log_limit_bytes = 24 << 10;
+    options.chunk_bytes = 4 << 10;
+    options.filter_bits_per_key = filter_bits;
+    options
+}
+
+/// A commit that was answered.
+struct Answered {
+    lsn: Lsn,
+    level: Durability,
+    after: Map,
+}
+
+struct World {
+    disk: SimVfs,
+    options: Options,
+    set: Option<PartitionSet>,
+    map: Map,
+    /// What was committed since the last open, oldest first; and what the open found.
+    answered: Vec<Answered>,
+    kept: Vec<(Snapshot, Map)>,
+    counter: u32,
+}
+
+impl World {
+    fn new(options: Options) -> Self {
+        let disk = SimVfs::new();
+        let mut world =
+            Self { disk, options, set: None, map: Map::new(), answered: Vec::new(), kept: Vec::new(), counter: 0 };
+        world.open();
+        world
+    }
+
+    fn set(&self) -> &PartitionSet {
+        self.set.as_ref().expect("open between operations")
+    }
+
+    fn open(&mut self) {
+        let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 7 };
+        let disk = Arc::new(self.disk.clone());
+        let (set, _) = PartitionSet::open(disk, Path::new("db"), self.options.clone(), entropy, 0).expect("opens");
+        self.answered = vec![Answered { lsn: Lsn(0), level: Durability::Sync, after: self.map.clone() }];
+        self.set = Some(set);
+    }
+
+    /// Drops everything that reads, and opens what the disk has; at least what was answered at `level` must be there.
+    fn reopen_after(&mut self, level: Durability, what: impl FnOnce(&SimVfs) -> SimVfs) {
+        self.kept.clear();
+        self.disk = what(&self.disk);
+        self.set = None;
+        let answered = std::mem::take(&mut self.answered);
+        self.open();
+        let visible = self.set().visible();
+        let survived = answered.iter().rposition(|a| a.lsn <= visible).expect("the open's own state is the first");
+        let needed = answered.iter().rposition(|a| a.level >= level).expect("the first is durable");
+        assert!(survived >= needed, "{} of {} needed commits survived", survived, needed);
+        self.map = answered.into_iter().nth(survived).expect("found above").after;
+        self.answered[0].after = self.map.clone();
+    }
+
+    fn batch(&mut self, writes: &[Write]) -> (Batch, Map) {
+        let (mut batch, mut after) = (Batch::new(), self.map.clone());
+        for write in writes {
+            match write {
+                Write::Put(key, len) => {
+                    self.counter += 1;
+                    let mut value = self.counter.to_le_bytes().to_vec();
+                    value.resize(*len, self.counter as u8);
+                    batch.put(key, &value);
+                    after.insert(key.clone(), value);
+                }
+                Write::Delete(key) => {
+                    batch.delete(key);
+                    after.remove(key);
+                }
+                Write::DeleteRange(start, end) => {
+                    batch.delete_range(start, end.as_deref());
+                    after.retain(|key, _| key < start || end.as_ref().is_some_and(|end| key >= end));
+                }
+            }
+        }
+        (batch, after)
+    }
+
+    fn commit(&mut self, conditions: &[(Vec<u8>, Expect)], writes: &[Write], level: Durability) {
+        let (batch, after) = self.batch(writes);
+        let failing =
+            conditions.iter().position(|(key, expect)| self.map.contains_key(key) != (*expect == Expect::Present));
+        let borrowed: Vec<(&[u8], Expect)> = conditions.iter().map(|(key, e)| (&key[..], *e)).collect();
+        let outcome = loop {
+            match self.set().commit_if(&batch, &borrowed, level, 0) {
+                Err(e) if e.kind() == ErrorKind::Stalled => self.run_jobs(),
+                outcome => break outcome.expect("a sound disk"),
+            }
+        };
+        match (outcome, failing) {
+            (Outcome::Committed(lsn), None) => {
+                assert!(lsn <= self.set().visible(), "a commit is answered when it is visible");
+                self.map = after.clone();
+                if !batch.is_empty() {
+                    self.answered.push(Answered { lsn, level, after });
+                }
+            }
+            (Outcome::Failed(i), Some(expected)) => assert_eq!(i, expected),
+            (outcome, failing) => panic!("{outcome:?}, where condition {failing:?} fails"),
+        }
+    }
+
+    fn run_jobs(&self) {
+        while let Some(job) = self.set().next_job(0) {
+            job.run().expect("a sound disk");
+        }
+    }
+
+    fn failing_job(&mut self, call: u64, fault: Fault) {
+        self.set().freeze_all().expect("open");
+        let Some(job) = self.set().next_job(0) else { return };
+        self.disk.inject(call, fault, Repeat::Once);
+        let result = job.run();
+        self.disk.heal();
+        // Whatever was merged before it failed, the answers are the same.
+        self.look_at_now();
+        if let Err(e) = result
+            && (e.kind() == ErrorKind::Poisoned || self.set().sync().is_err())
+        {
+            // Everything that was answered at `Buffered` is in the files, whatever failed since.
+            self.reopen_after(Durability::Buffered, SimVfs::restart_process);
+        }
+    }
+
+    fn look_at_now(&self) {
+        check(&self.set().snapshot(), &self.map);
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Commit(writes, level) => self.commit(&[], writes, *level),
+            Op::CommitIf(conditions, writes) => self.commit(conditions, writes, Durability::Sync),
+            Op::Freeze => self.set().freeze_all().expect("open"),
+            Op::Job => {
+                if let Some(job) = self.set().next_job(u64::MAX) {
+                    job.run().expect("a sound disk");
+                }
+            }
+            Op::FailingJob(call, fault) => self.failing_job(*call, *fault),
+            Op::Keep => {
+                self.kept.truncate(3);
+                self.kept.push((self.set().snapshot(), self.map.clone()));
+            }
+            Op::Forget(i) => {
+                if *i < self.kept.len() {
+                    self.kept.remove(*i);
+                }
+            }
+            Op::Look(i, look) => match self.kept.get(*i) {
+                Some((snapshot, map)) => check_look(snapshot, map, look),
+                None => check_look(&self.set().snapshot(), &self.map, look),
+            },
+            Op::Tick => self.set().tick(0).expect("a sound disk"),
+            Op::CloseAndReopen => {
+                self.set().close(0).expect("a sound disk");
+                self.reopen_after(Durability::Memory, SimVfs::clone);
+                assert_eq!(self.set().stats().memtable_versions, 0);
+            }
+            Op::Kill => self.reopen_after(Durability::Buffered, SimVfs::restart_process),
+            Op::LosePower(mode, seed) => {
+                let (mode, seed) = (*mode, *seed);
+                self.reopen_after(Durability::Sync, |disk| disk.crash_image(disk.ops(), mode, seed));
+            }
+        }
+    }
+}
+
+/// Full scans both ways, the count and the gets.
+fn check(snapshot: &Snapshot, map: &Map) {
+    let mut cursor = snapshot.cursor();
+    let mut found = Vec::new();
+    cursor.seek_first().unwrap();
+    while let Some(key) = cursor.key() {
+        found.push((key.to_vec(), cursor.value().unwrap().unwrap().to_vec()));
+        cursor.next().unwrap();
+    }
+    let expected: Vec<_> = map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    assert!(found == expected, "forward: {:?}, expected {:?}", names(&found), names(&expected));
+    let mut back = Vec::new();
+    cursor.seek_last().unwrap();
+    while let Some(key) = cursor.key() {
+        back.push((key.to_vec(), cursor.value().unwrap().unwrap().to_vec()));
+        cursor.prev().unwrap();
+    }
+    back.reverse();
+    assert!(back == expected, "backward: {:?}, expected {:?}", names(&back), names(&expected));
+    assert_eq!(snapshot.count(Bound::Unbounded, Bound::Unbounded).unwrap(), map.len() as u64);
+    for i in 0..60u8 {
+        for key in [vec![b'a' + i / 10, b'0' + i % 10], vec![b'a' + i / 10, b'0' + i % 10, 0], vec![b'a' + i / 10]] {
+            assert!(snapshot.get(&key).unwrap().as_deref() == map.get(&key).map(|v| &v[..]), "get {key:?}");
+        }
+    }
+}
+
+fn names(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<String> {
+    pairs.iter().map(|(k, v)| format!("{}:{}", k.escape_ascii(), v.len())).collect()
+}
+
+fn check_look(snapshot: &Snapshot, map: &Map, look: &Look) {
+    check(snapshot, map);
+    for (from, to) in &look.bounds {
+        let slice = |bound: &Bound<Vec<u8>>| bound.clone();
+        let inside = |key: &Vec<u8>| {
+            (match from {
+                Bound::Included(k) => key >= k,
+                Bound::Excluded(k) => key > k,
+                Bound::Unbounded => true,
+            }) && (match to {
+                Bound::Included(k) => key <= k,
+                Bound::Excluded(k) => key < k,
+                Bound::Unbounded => true,
+            })
+        };
+        let expected = map.keys().filter(|key| inside(key)).count() as u64;
+        let (f, t) = (slice(from), slice(to));
+        let count = snapshot.count(f.as_ref().map(|k| &k[..]), t.as_ref().map(|k| &k[..])).unwrap();
+        assert_eq!(count, expected, "{from:?} to {to:?}");
+    }
+    let mut cursor = snapshot.cursor();
+    let mut at: Option<Vec<u8>> = None;
+    for step in &look.moves {
+        at = walk(&mut cursor, map, at, step);
+        assert_eq!(cursor.key(), at.as_deref(), "after {step:?} of {:?}", look.moves);
+        let value = cursor.value().unwrap().map(<[u8]>::to_vec);
+        assert!(value.as_ref() == at.as_ref().and_then(|key| map.get(key)), "value at {at:?}");
+    }
+}
+
+/// Moves the cursor and its model.
+fn walk(cursor: &mut Cursor, map: &Map, mut at: Option<Vec<u8>>, step: &Move) -> Option<Vec<u8>> {
+    let first_from =
+        |bound: Bound<&Vec<u8>>| map.range::<Vec<u8>, _>((bound, Bound::Unbounded)).next().map(|(k, _)| k.clone());
+    let last_to =
+        |bound: Bound<&Vec<u8>>| map.range::<Vec<u8>, _>((Bound::Unbounded, bound)).next_back().map(|(k, _)| k.clone());
+    match step {
+        Move::First => cursor.seek_first().map(|()| first_from(Bound::Unbounded)),
+        Move::Last => cursor.seek_last().map(|()| last_to(Bound::Unbounded)),
+        Move::Seek(key) => cursor.seek(key).map(|()| first_from(Bound::Included(key))),
+        Move::SeekBack(key) => cursor.seek_back(key).map(|()| last_to(Bound::Included(key))),
+        Move::Next(n) => {
+            for _ in 0..*n {
+                cursor.next().unwrap();
+                at = at.and_then(|key| first_from(Bound::Excluded(&key)));
+            }
+            Ok(at)
+        }
+        Move::Prev(n) => {
+            for _ in 0..*n {
+                cursor.prev().unwrap();
+                at = at.and_then(|key| last_to(Bound::Excluded(&key)));
+            }
+            Ok(at)
+        }
+    }
+    .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::with_cases(
+        std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(800)
+    ) })]
+
+    #[test]
+    fn the_engine_answers_like_a_map(
+        partitions in prop_oneof![Just(1u32), Just(3)],
+        filter_bits in prop_oneof![Just(0u32), Just(11)],
+        ops in proptest::collection::vec(op(), 1..80),
+    ) {
+        let mut world = World::new(options(partitions, filter_bits));
+        for op in &ops {
+            world.apply(op);
+            for (snapshot, map) in &world.kept {
+                assert_eq!(snapshot.count(Bound::Unbounded, Bound::Unbounded).unwrap(), map.len() as u64);
+            }
+        }
+        world.look_at_now();
+        for (snapshot, map) in &world.kept {
+            check(snapshot, map);
+        }
+        world.run_jobs();
+        world.look_at_now();
+        let report = world.set().check(Depth::Deep).unwrap();
+        assert_eq!(report.findings, []);
+    }
+}
