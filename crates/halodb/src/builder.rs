@@ -1,0 +1,258 @@
+//! [`Builder`]: options for opening, and the opening itself: from settings to running threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use halodb_partition::{Create, Entropy, PartitionSet};
+use halodb_vfs::{OsVfs, Vfs};
+use halodb_wal::Durability;
+
+use crate::clock::now_ms;
+use crate::config::{Config, Loaded, environment};
+use crate::db::{Db, Parts};
+use crate::engine::Engine;
+use crate::gate::Gate;
+use crate::keyspace::Keyspace;
+use crate::settings::Settings;
+use crate::trace::event;
+use crate::workers::Workers;
+use crate::{Error, ErrorKind, Result};
+
+/// Options for opening a database. What is not set here comes from the environment, then from `halodb.toml`, then from
+/// the defaults, which are good for most uses. [`config`](crate::config) describes file and environment.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("data");
+/// use halodb::{Db, Durability};
+/// use std::time::Duration;
+///
+/// let db = Db::builder(&path)
+///     .durability(Durability::Memory)
+///     .interval(Duration::from_millis(20))
+///     .memtable(16 << 20)
+///     .open()?;
+/// db.put("a", "1")?;
+/// db.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct Builder {
+    path: PathBuf,
+    settings: Settings,
+    create: Create,
+    vfs: Option<Arc<dyn Vfs>>,
+    /// What an explicit file and the environment said.
+    loaded: Option<Settings>,
+}
+
+impl Builder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Builder {
+            path: path.to_owned(),
+            settings: Settings::default(),
+            create: Create::IfMissing,
+            vfs: None,
+            loaded: None,
+        }
+    }
+
+    /// Reads `file` instead of `halodb.toml` in the database's directory. What this builder sets still wins, and so
+    /// does the environment.
+    ///
+    /// # Errors
+    /// `Config` with everything that is wrong with the file and the environment, each problem with its place and what to
+    /// write instead.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (path, file) = (dir.path().join("data"), dir.path().join("my.toml"));
+    /// std::fs::write(&file, "[database]\npartitions = 4\n[memory]\nmemtable = \"16MiB\"\n")?;
+    /// # #[cfg(feature = "config")] {
+    /// let db = halodb::Db::builder(&path).config_file(&file)?.open()?;
+    /// assert_eq!(db.stats().partitions, 4);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn config_file(mut self, file: impl AsRef<Path>) -> Result<Self> {
+        self.loaded = Some(Settings::from(&Config::load(Some(file.as_ref()), &self.path, environment())?));
+        Ok(self)
+    }
+
+    /// Takes a configuration that was read before; no other file or environment is looked at. Its `database.path` is
+    /// ignored: the builder has one.
+    pub fn config(mut self, loaded: &Loaded) -> Self {
+        self.loaded = Some(Settings::from(loaded));
+        self
+    }
+
+    /// How durable a write is when it is answered, unless it says otherwise itself. Default: [`Durability::Sync`], it
+    /// survives a power cut. A weaker level makes single writes about a hundred times faster; see [`Durability`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = Some(durability);
+        self
+    }
+
+    /// Number of hash partitions of a new database, 1 to 256. Fixed when the database is created. More partitions let
+    /// more merges run side by side, and make scans dearer. Default: 2; leave it alone unless you have measured.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.settings.partitions = Some(partitions);
+        self
+    }
+
+    /// Page size of a new database in bytes, a power of two from 4096 to 65536. Fixed when the database is created. The
+    /// longest key is a quarter of it. Larger pages make scans cheaper and each merge of scattered keys dearer.
+    /// Default: 16384.
+    pub fn page_size(mut self, bytes: u32) -> Self {
+        self.settings.page_size = Some(bytes);
+        self
+    }
+
+    /// Bytes of all memtables together. More of it means fewer, larger merges, more memory, and a longer replay after a
+    /// crash. Default: 64 MiB.
+    pub fn memtable(mut self, bytes: u64) -> Self {
+        self.settings.memtable_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of live log beyond which the partition with the oldest data is merged. Bounds the time that an open takes
+    /// after a crash. Default: 64 MiB.
+    pub fn log_limit(mut self, bytes: u64) -> Self {
+        self.settings.log_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of a log segment. Default: 16 MiB.
+    pub fn segment(mut self, bytes: u64) -> Self {
+        self.settings.segment_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of tree pages that a merge writes before it publishes them. Bounds the disk space that a merge needs beside
+    /// what is there (about three chunks). Default: 64 MiB.
+    pub fn merge_chunk(mut self, bytes: u64) -> Self {
+        self.settings.chunk_bytes = Some(bytes);
+        self
+    }
+
+    /// Threads that merge, 1 to 16. More than partitions are of no use. Default: 1.
+    pub fn merge_threads(mut self, threads: u32) -> Self {
+        self.settings.merge_threads = Some(threads);
+        self
+    }
+
+    /// Filter bits per key; 0 builds no filters. With 11 bits, 1 in 120 lookups of a missing key reads a leaf in vain.
+    /// Applies to leaves written from now on. Default: 11.
+    pub fn bits_per_key(mut self, bits: u32) -> Self {
+        self.settings.bits_per_key = Some(bits);
+        self
+    }
+
+    /// Time between writes of the `Memory` level's buffer, 1 ms to 60 s: about what a killed process loses of such
+    /// writes. Default: 50 ms.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.settings.interval = Some(interval);
+        self
+    }
+
+    /// Quiet time after which what is in memory is merged. Default: 10 s.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.settings.idle = Some(idle);
+        self
+    }
+
+    /// Fails with [`NotFound`](ErrorKind::NotFound) if there is no database, instead of creating one.
+    pub fn existing(mut self) -> Self {
+        self.create = Create::Never;
+        self
+    }
+
+    /// Another file system: for tests, a simulated disk that can lose power ([`SimVfs`](crate::vfs::SimVfs)). Neither
+    /// `halodb.toml` nor the environment is looked at then, and the path is taken as it is.
+    ///
+    /// ```
+    /// use halodb::vfs::{SimVfs, sim::CrashMode};
+    /// use std::sync::Arc;
+    ///
+    /// let disk = SimVfs::new();
+    /// let db = halodb::Db::builder("data").vfs(Arc::new(disk.clone())).open()?;
+    /// db.put("a", "1")?;
+    ///
+    /// // What a power cut right now would leave: only what was synchronised.
+    /// let after = disk.crash_image(disk.ops(), CrashMode::Strict, 1);
+    /// let db = halodb::Db::builder("data").vfs(Arc::new(after)).open()?;
+    /// assert_eq!(db.get("a")?.as_deref(), Some(&b"1"[..]));
+    /// # Ok::<(), halodb::Error>(())
+    /// ```
+    pub fn vfs(mut self, vfs: Arc<dyn Vfs>) -> Self {
+        self.vfs = Some(vfs);
+        self
+    }
+
+    /// Opens the database, or creates it.
+    ///
+    /// # Errors
+    /// As [`Db::open`]; `InvalidInput` for an option out of range; `Config` for a `halodb.toml` or environment variable
+    /// that is wrong, and for a number of partitions or page size that contradicts the existing database: both values
+    /// are named.
+    pub fn open(self) -> Result<Db> {
+        self.open_as(std::process::id())
+    }
+
+    /// Opens as if by the process `owner`.
+    pub(crate) fn open_as(self, owner: u32) -> Result<Db> {
+        let (vfs, path, found) = match self.vfs {
+            Some(vfs) => (vfs, self.path, self.loaded.unwrap_or_default()),
+            None => {
+                let path = absolute(&self.path)?;
+                let found = match self.loaded {
+                    Some(loaded) => loaded,
+                    None => Settings::from(&Config::load(None, &path, environment())?),
+                };
+                (Arc::new(OsVfs) as Arc<dyn Vfs>, path, found)
+            }
+        };
+        let resolved = self.settings.over(found).resolve(self.create)?;
+        let path: Arc<Path> = path.into();
+        let budget_bytes = resolved.options.memtable_bytes.min(resolved.options.log_limit_bytes);
+        let (set, report) = PartitionSet::open(vfs, &path, resolved.options, entropy()?, now_ms())?;
+        event!(
+            INFO,
+            path = %path.display(), created = report.created, clean = report.clean, replayed = report.replayed,
+            "database open"
+        );
+        if let Some(dropped) = &report.dropped {
+            event!(WARN, path = %path.display(), %dropped, "an unproven tail of the log was dropped");
+            let _ = dropped;
+        }
+
+        let space = Keyspace::default_of(set.stats().page_size);
+        let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
+        let workers = Workers::start(&engine, resolved.schedule)?;
+        let durability = resolved.durability;
+        Ok(Db::from_parts(Parts { engine, workers, path, space, durability, report, owner }))
+    }
+}
+
+/// The path as it will still be understood when the program has changed its working directory.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| match path.as_os_str().is_empty() {
+        true => Error::new(ErrorKind::InvalidInput, "the path of the database is empty"),
+        false => Error::io(format!("cannot tell where {} is", path.display()), error),
+    })
+}
+
+/// Random numbers for one open.
+fn entropy() -> Result<Entropy> {
+    let mut uuid = [0; 16];
+    let mut numbers = [0; 16];
+    for bytes in [&mut uuid, &mut numbers] {
+        getrandom::fill(bytes).map_err(|error| {
+            Error::io("the system gave no random numbers", std::io::Error::other(error.to_string()))
+        })?;
+    }
+    let [incarnation, hash_seed] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| numbers[at + i])));
+    Ok(Entropy { uuid, incarnation, hash_seed })
+}

@@ -1,0 +1,264 @@
+//! Reads the text of a configuration file: TOML, walked against the list of options.
+//!
+//! The parser recovers from errors of syntax, so that these and wrong values are reported together. Where a line is not
+//! even TOML, nothing else is said about that line: what the parser made of it is a guess.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::accept::Raw;
+use super::excerpt::Excerpt;
+use super::kind::Fault;
+use super::load::{Given, Reading};
+use super::loaded::Origin;
+use super::options::OPTIONS;
+use super::problem::Problem;
+use super::setting::{Notation, Setting, quote};
+use super::suggest;
+
+/// What the parser says of a text without quotes, and of a missing value.
+const UNQUOTED: &str = "string values must be quoted";
+/// What it says of a line that is only a key; it then overlooks the next line.
+const NO_VALUE: &str = "key with no value";
+/// What it says of a section's line without its bracket; it then takes the keys below for those of no section.
+const UNCLOSED: &str = "unclosed table";
+const DUPLICATE: &str = "duplicate key";
+
+/// Each round uncovers lines overlooked in the one before, about half of what is left.
+const MAX_ROUNDS: usize = 20;
+
+pub(super) fn read_text(file: &Path, text: &str) -> Reading {
+    let mut syntax = Vec::new();
+    let readable = without_misleading_lines(text, &mut syntax);
+    let (table, errors) = DeTable::parse_recoverable(&readable);
+    let mut walk = Walk { file, text, unquoted: BTreeMap::new(), reading: Reading::default() };
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        match text.get(span.clone()) {
+            Some(word) if !word.is_empty() && error.message().starts_with(UNQUOTED) => {
+                walk.unquoted.insert(span.start, span);
+            }
+            word => syntax.push((span, syntax_fault(error.message(), word.unwrap_or("")))),
+        }
+    }
+    walk.root(table.get_ref());
+    walk.finish(syntax)
+}
+
+/// The text with those wrong lines turned into spaces after which the parser would misunderstand others; all else keeps
+/// its place.
+fn without_misleading_lines(text: &str, syntax: &mut Vec<(Range<usize>, Fault)>) -> String {
+    let mut readable = text.to_owned();
+    for _ in 0..MAX_ROUNDS {
+        let (_, errors) = DeTable::parse_recoverable(&readable);
+        let mut bytes = readable.clone().into_bytes();
+        for error in errors {
+            let Some(span) = error.span().filter(|span| span.start <= bytes.len()) else {
+                continue;
+            };
+            if error.message().starts_with(NO_VALUE) {
+                blank_line(&mut bytes, span.start);
+            } else if error.message().starts_with(UNCLOSED) {
+                // The keys below belong to it: nothing can be said about them.
+                let mut next = blank_line(&mut bytes, span.start);
+                while next < bytes.len() && bytes[next..].trim_ascii_start().first() != Some(&b'[') {
+                    next = blank_line(&mut bytes, next);
+                }
+            } else {
+                continue;
+            }
+            syntax.push((span, syntax_fault(error.message(), "")));
+        }
+        // Whole lines were replaced, hence whole characters.
+        let next = String::from_utf8(bytes).unwrap_or_else(|_| readable.clone());
+        if next == readable {
+            break;
+        }
+        readable = next;
+    }
+    readable
+}
+
+/// Blanks the line of an offset; gives the start of the next line.
+fn blank_line(bytes: &mut [u8], offset: usize) -> usize {
+    let newline = |byte: &u8| *byte == b'\n';
+    let start = bytes[..offset].iter().rposition(newline).map_or(0, |newline| newline + 1);
+    let end = bytes[offset..].iter().position(newline).map_or(bytes.len(), |newline| offset + newline);
+    bytes[start..end].fill(b' ');
+    (end + 1).min(bytes.len())
+}
+
+fn syntax_fault(message: &str, word: &str) -> Fault {
+    if message.starts_with(UNQUOTED) {
+        return Fault { message: "a value is missing after `=`".to_owned(), hint: None };
+    }
+    if message == DUPLICATE {
+        return Fault {
+            message: format!("{} stands here for the second time", quote(word)),
+            hint: Some("keep one of them, with all its keys below it if it is a section".to_owned()),
+        };
+    }
+    let hint = message.starts_with(NO_VALUE).then(|| "write `KEY = VALUE`".to_owned());
+    Fault { message: format!("this is not TOML: {message}"), hint }
+}
+
+struct Walk<'t> {
+    file: &'t Path,
+    text: &'t str,
+    /// Texts without quotes, by their start, until a better word is found for them than that.
+    unquoted: BTreeMap<usize, Range<usize>>,
+    reading: Reading,
+}
+
+impl Walk<'_> {
+    fn problem(&mut self, span: Range<usize>, message: String, hint: Option<String>) {
+        let excerpt = Excerpt::new(self.text, span);
+        self.reading.problems.push(Problem::in_file(self.file, excerpt, Fault { message, hint }));
+    }
+
+    fn root(&mut self, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let section = sections().find(|section| section == name.get_ref());
+            match (section, value.get_ref()) {
+                (Some(section), DeValue::Table(table)) => self.section(section, table),
+                (Some(section), _) => self.problem(
+                    name.span(),
+                    format!("{} is a section", quote(section)),
+                    Some(format!("write [{section}] on a line of its own, and its keys below it")),
+                ),
+                (None, DeValue::Table(table)) => self.unknown_section(name, table),
+                (None, _) => self.outside(name),
+            }
+        }
+    }
+
+    fn unknown_section(&mut self, name: &Spanned<Cow<'_, str>>, table: &DeTable<'_>) {
+        let closest = suggest::closest(name.get_ref(), sections());
+        let hint = match closest {
+            Some(section) => format!("did you mean [{section}]?"),
+            None => format!("the sections are {}", list(sections().map(|section| format!("[{section}]")))),
+        };
+        self.problem(name.span(), format!("there is no section {}", quote(name.get_ref())), Some(hint));
+        // What stands in it is checked as if it were the one that was meant.
+        if let Some(section) = closest {
+            self.section(section, table);
+        }
+    }
+
+    /// A value before the first section.
+    fn outside(&mut self, name: &Spanned<Cow<'_, str>>) {
+        let mut owners = OPTIONS.iter().filter(|option| option.key == name.get_ref());
+        let hint = match owners.next() {
+            Some(option) => format!("it belongs below a line [{}]", option.section),
+            None => format!("the sections are {}", list(sections().map(|section| format!("[{section}]")))),
+        };
+        self.problem(name.span(), format!("the key {} stands in no section", quote(name.get_ref())), Some(hint));
+    }
+
+    fn section(&mut self, section: &'static str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let known = |option: &super::ConfigOption| option.section == section && option.key == key.get_ref();
+            match OPTIONS.iter().position(known) {
+                Some(index) => self.value(index, key, value),
+                None => self.unknown_key(section, key),
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, section: &str, key: &Spanned<Cow<'_, str>>) {
+        let keys = || OPTIONS.iter().filter(|option| option.section == section).map(|option| option.key);
+        let elsewhere = OPTIONS.iter().find(|option| option.key == key.get_ref());
+        let hint = match (suggest::closest(key.get_ref(), keys()), elsewhere) {
+            (Some(closest), _) => format!("did you mean `{closest}`?"),
+            (None, Some(option)) => format!("it belongs to [{}]", option.section),
+            (None, None) => format!("the keys of [{section}] are {}", list(keys().map(|key| format!("`{key}`")))),
+        };
+        self.problem(key.span(), format!("there is no key {} in [{section}]", quote(key.get_ref())), Some(hint));
+    }
+
+    fn value(&mut self, index: usize, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        let option = &OPTIONS[index];
+        let mut accepted = option.accept(raw(value.get_ref(), &self.text[value.span()]), Notation::Toml);
+        if self.unquoted.remove(&value.span().start).is_some()
+            && let Ok(setting) = &accepted
+        {
+            accepted = Err(Fault {
+                message: format!("`{}` must have quotes around its value", option.name()),
+                hint: Some(format!("write {}", setting.render(Notation::Toml))),
+            });
+        }
+        match accepted {
+            Ok(setting) => {
+                let Excerpt { line, column, .. } = Excerpt::new(self.text, key.span());
+                self.reading.given.push(Given {
+                    index,
+                    setting: self.resolve(setting),
+                    origin: Origin::File { file: self.file.to_owned(), line, column },
+                    excerpt: Some(Excerpt::new(self.text, value.span())),
+                });
+            }
+            Err(Fault { message, hint }) => {
+                self.reading.faulty.push(index);
+                self.problem(value.span(), message, hint);
+            }
+        }
+    }
+
+    /// A relative path in a file is relative to the file.
+    fn resolve(&self, setting: Setting) -> Setting {
+        match (setting, self.file.parent()) {
+            (Setting::Path(path), Some(parent)) => Setting::Path(parent.join(path)),
+            (setting, _) => setting,
+        }
+    }
+
+    /// Adds the errors of syntax and takes away what was said about the same lines.
+    fn finish(mut self, syntax: Vec<(Range<usize>, Fault)>) -> Reading {
+        for span in std::mem::take(&mut self.unquoted).into_values() {
+            let hint = self.text.get(span.clone()).map(|word| format!("write {}", quote(word)));
+            self.problem(span, "a text must have quotes around it".to_owned(), hint);
+        }
+        // The first error of a line is enough: the others mostly follow from it.
+        let mut lines: BTreeMap<Option<u32>, Problem> = BTreeMap::new();
+        for (span, fault) in syntax {
+            let problem = Problem::in_file(self.file, Excerpt::new(self.text, span), fault);
+            match lines.get(&problem.line()) {
+                Some(first) if first.column() <= problem.column() => {}
+                _ => drop(lines.insert(problem.line(), problem)),
+            }
+        }
+        let Self { mut reading, .. } = self;
+        reading.problems.retain(|problem| !lines.contains_key(&problem.line()));
+        reading.problems.extend(lines.into_values());
+        reading
+    }
+}
+
+/// `written` is the value as it stands in the file.
+fn raw<'a>(value: &'a DeValue<'_>, written: &'a str) -> Raw<'a> {
+    match value {
+        DeValue::String(text) => Raw::Text(text),
+        DeValue::Integer(number) => Raw::Number(written, u64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Float(_) => Raw::Number(written, None),
+        DeValue::Boolean(true) => Raw::Other("true"),
+        DeValue::Boolean(false) => Raw::Other("false"),
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        DeValue::Array(_) => Raw::Other("a list"),
+        DeValue::Table(_) => Raw::Other("a table"),
+    }
+}
+
+/// The sections, each once, in their order.
+fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    OPTIONS.iter().map(|option| option.section).filter(move |section| std::mem::replace(&mut last, section) != *section)
+}
+
+fn list(names: impl Iterator<Item = String>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,54 @@
+//! Looking after a database: numbers, shape, check.
+
+use halodb_partition::{CheckReport, Depth, PartitionShape, Stats};
+
+use super::Db;
+use crate::Result;
+
+impl Db {
+    /// Plain numbers about memory, files and work done since the open. Cheap; also of a closed database.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("a", "1")?;
+    /// let stats = db.stats();
+    /// assert_eq!(stats.commits, 1);
+    /// assert_eq!(stats.durable, stats.visible);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.inner.engine.set.stats();
+        // A write that waits asks several times; here it counts once.
+        stats.stalls = self.inner.engine.gate.stalls();
+        stats
+    }
+
+    /// The shape of each partition's tree: levels, pages, fill. Reads every page of the trees.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, `Closed`.
+    pub fn shape(&self) -> Result<Vec<PartitionShape>> {
+        Ok(self.inner.entered()?.set.shape()?)
+    }
+
+    /// Checks the files against their rules, beside other work: every page is read again from the disk. What is wrong is
+    /// in the report, not an error; an empty list of findings means sound.
+    ///
+    /// # Errors
+    /// `Io` if a file cannot be read at all, `Closed`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("a", "1")?;
+    /// db.flush()?;
+    /// let report = db.check(halodb::Depth::Deep)?;
+    /// assert_eq!(report.keys, 1);
+    /// assert!(report.findings.is_empty(), "{:?}", report.findings);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check(&self, depth: Depth) -> Result<CheckReport> {
+        Ok(self.inner.entered()?.set.check(depth)?)
+    }
+}

@@ -1,0 +1,304 @@
+//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs` and `care.rs` hold the rest of
+//! its methods.
+//!
+//! Clones share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last clone to
+//! go closes the database, whatever the threads do. Snapshots and iterators hold what they read, not the database.
+
+mod care;
+mod read;
+mod write;
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use halodb_partition::{self as partition, OpenReport};
+use halodb_wal::Durability;
+use parking_lot::{Mutex, RwLockReadGuard};
+
+use crate::builder::Builder;
+use crate::clock::now_ms;
+use crate::engine::Engine;
+use crate::keyspace::Keyspace;
+use crate::trace::event;
+use crate::workers::Workers;
+use crate::{Commit, Error, ErrorKind, Result};
+
+/// An open database. Clones share it; the last one dropped closes it (a failure is then only traced: call
+/// [`Db::close`] to learn of it).
+///
+/// `Send + Sync`: any number of threads may read and write through one `Db` or its clones. Readers never wait for
+/// writers. Writers that commit at the same time share one synchronisation of the disk.
+///
+/// A key has 1 byte to a quarter of a page (4,096 bytes with the default page size of 16 KiB), a value 0 bytes to
+/// 1 GiB. Anything else is `InvalidInput`, before anything is written. Any bytes are legal in both.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+/// What clones share.
+struct Inner {
+    engine: Arc<Engine>,
+    path: Arc<Path>,
+    space: Keyspace,
+    durability: Durability,
+    report: OpenReport,
+    /// The process that opened it: a forked child must not touch the files.
+    owner: u32,
+    life: Mutex<Life>,
+}
+
+/// Whether threads run, or how the database was closed.
+enum Life {
+    Open(Workers),
+    Closed { failure: Option<(ErrorKind, String)> },
+}
+
+/// What a `Db` is made of once everything below is open.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) workers: Workers,
+    pub(crate) path: Arc<Path>,
+    pub(crate) space: Keyspace,
+    pub(crate) durability: Durability,
+    pub(crate) report: OpenReport,
+    pub(crate) owner: u32,
+}
+
+impl Db {
+    /// Opens the database in the directory `path`, or creates it, with the defaults and `halodb.toml` in that directory
+    /// if there is one.
+    ///
+    /// After a crash it replays what the log holds beyond the trees: the cost grows with the log, which is bounded
+    /// ([`Builder::log_limit`]). [`Db::open_report`] says what was found.
+    ///
+    /// # Errors
+    /// `Locked` if another process or handle has it open, `NotADatabase`, `Corrupt`, `Config`, `Version`,
+    /// `ManifestMissing`, `Io`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("data");
+    /// let db = halodb::Db::open(&path)?;
+    /// db.put("hello", "world")?;
+    /// db.close()?;
+    ///
+    /// let db = halodb::Db::open(&path)?;
+    /// assert_eq!(db.get("hello")?.as_deref(), Some(&b"world"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Db> {
+        Self::builder(path).open()
+    }
+
+    /// Opens with options.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("data");
+    /// use halodb::{Db, Durability};
+    /// let db = Db::builder(&path).durability(Durability::Buffered).memtable(16 << 20).open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
+    pub(crate) fn from_parts(parts: Parts) -> Self {
+        let Parts { engine, workers, path, space, durability, report, owner } = parts;
+        let life = Mutex::new(Life::Open(workers));
+        Db { inner: Arc::new(Inner { engine, path, space, durability, report, owner, life }) }
+    }
+
+    /// Stops the threads, merges what is in memory into the trees, and closes the log, so that the next open has
+    /// nothing to replay. Takes as long as that merge: up to about a second for full memtables of the default size.
+    ///
+    /// From then on all clones answer `Closed`; snapshots and iterators made before go on reading, and the directory
+    /// can be opened again when the last of them is gone. Calls that are under way in other threads are waited for. A
+    /// second call does nothing and gives the same answer.
+    ///
+    /// # Errors
+    /// What failed, as kind and text. Every write that was acknowledged is then as safe as its durability says: the
+    /// log has it, and the next open replays it.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    /// The directory, absolute (but as given, with a file system of one's own: [`Builder::vfs`]).
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What the open found: whether the database was created or closed in order, the number of log records replayed, and
+    /// an unproven tail of the log that was dropped.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let db = halodb::Db::open(dir.path().join("data"))?;
+    /// assert!(db.open_report().created);
+    /// assert_eq!(db.open_report().dropped, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_report(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    pub(crate) fn keyspace(&self) -> Keyspace {
+        self.inner.space
+    }
+
+    pub(crate) fn default_durability(&self) -> Durability {
+        self.inner.durability
+    }
+
+    /// Commits a batch of stored keys.
+    pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Commit> {
+        let seq = self.inner.writable()?.commit(batch, level)?.0;
+        Ok(Commit { seq })
+    }
+}
+
+/// The engine for the time of one call.
+struct Call<'d> {
+    engine: &'d Engine,
+    _entered: RwLockReadGuard<'d, ()>,
+}
+
+impl Deref for Call<'_> {
+    type Target = Engine;
+    fn deref(&self) -> &Engine {
+        self.engine
+    }
+}
+
+impl Inner {
+    /// The engine, if reads may go on. Reads are allowed after a failure and in a forked child: they change nothing.
+    fn readable(&self) -> Result<&Engine> {
+        if self.engine.gate.is_closed() { Err(Error::closed(&self.path)) } else { Ok(&self.engine) }
+    }
+
+    /// The engine for a call that writes, or needs the files to stay open: `close` waits for it.
+    fn writable(&self) -> Result<Call<'_>> {
+        self.owned()?;
+        let entered = self.engine.gate.enter()?;
+        Ok(Call { engine: &self.engine, _entered: entered })
+    }
+
+    /// As [`Inner::writable`], for calls that read much: also when writes are refused, and in any process.
+    fn entered(&self) -> Result<Call<'_>> {
+        let entered = self.engine.gate.enter_reading();
+        self.readable()?;
+        Ok(Call { engine: &self.engine, _entered: entered })
+    }
+
+    /// What is visible now.
+    fn view(&self) -> Result<partition::Snapshot> {
+        let view = self.readable()?.set.snapshot();
+        // Closed in between, the view no longer keeps others from the files.
+        self.readable()?;
+        Ok(view)
+    }
+
+    /// Whether this is the process that opened the database.
+    fn owned(&self) -> Result<()> {
+        let process = std::process::id();
+        if process == self.owner {
+            return Ok(());
+        }
+        let (dir, owner) = (self.path.display(), self.owner);
+        Err(Error::new(
+            ErrorKind::Forked,
+            format!("the database in {dir} was opened by process {owner}; process {process} was forked from it"),
+        ))
+    }
+
+    fn close(&self) -> Result<()> {
+        self.owned()?;
+        let mut life = self.life.lock();
+        let workers = match &mut *life {
+            Life::Open(workers) => workers,
+            Life::Closed { failure: None } => return Ok(()),
+            Life::Closed { failure: Some((kind, text)) } => return Err(Error::new(*kind, text.clone())),
+        };
+        workers.stop();
+        let _alone = self.engine.gate.close();
+        // What a thread left half done must not be merged or marked as clean: the next open replays the log instead.
+        let result = self.engine.gate.panicked().and_then(|()| Ok(self.engine.set.close(now_ms())?));
+        let failure = result.as_ref().err().map(|error| (error.kind(), error.to_string()));
+        *life = Life::Closed { failure };
+        result
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.owned().is_err() {
+            // The files, the lock and the threads belong to the parent process: nothing of them may run or be released
+            // here. What is given up is memory of a child that mostly ends or executes another program soon.
+            if let Life::Open(workers) = self.life.get_mut() {
+                workers.abandon();
+            }
+            std::mem::forget(Arc::clone(&self.engine));
+            return;
+        }
+        if matches!(self.life.get_mut(), Life::Closed { .. }) {
+            return;
+        }
+        if let Err(error) = self.close() {
+            event!(ERROR, path = %self.path.display(), %error, "closing the database failed");
+            let _ = error;
+        }
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halodb_vfs::SimVfs;
+
+    /// A handle in a forked child is one whose owner is another process.
+    fn forked() -> (SimVfs, Db) {
+        let disk = SimVfs::new();
+        let vfs = Arc::new(disk.clone());
+        let db = Db::builder("data").vfs(vfs).open_as(std::process::id() + 1).expect("it opens");
+        (disk, db)
+    }
+
+    #[test]
+    fn a_forked_process_may_read_but_not_write_or_close() {
+        let (_disk, db) = forked();
+        let refused = [
+            db.put("a", "1").err(),
+            db.delete("a").err(),
+            db.batch().put("a", "1").commit().err(),
+            db.sync().err(),
+            db.flush().err(),
+            db.close().err(),
+        ];
+        for error in refused {
+            let error = error.expect("refused");
+            assert_eq!(error.kind(), ErrorKind::Forked);
+            assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        }
+        assert_eq!(db.get("a").expect("a read succeeds"), None);
+        assert_eq!(db.len().expect("a read succeeds"), 0);
+    }
+
+    #[test]
+    fn dropping_the_handle_in_a_forked_process_leaves_the_files_and_the_lock_alone() {
+        let (disk, db) = forked();
+        let before = disk.ops();
+        drop(db);
+        assert_eq!(disk.ops(), before, "nothing was written");
+        let error = Db::builder("data").vfs(Arc::new(disk)).open().expect_err("the parent has it open");
+        assert_eq!(error.kind(), ErrorKind::Locked);
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading: points, scans, counts.
+
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use super::Db;
+use crate::{Iter, Key, Result, Snapshot, Value};
+
+impl Db {
+    /// The value of a key; `None` if it is absent.
+    ///
+    /// Looks into the memtables and into one tree; blocks nobody. The value is a copy; see [`Db::get_with`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty key or one above the limit, `Corrupt`, `Io`, `Closed`.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let key = self.inner.space.encode(key.as_ref())?;
+        Ok(self.inner.view()?.get(key.as_bytes())?)
+    }
+
+    /// Runs `f` on the value without copying it; `None` if the key is absent. What `f` is shown stays unchanged and
+    /// allocated while it runs, so it should not take long.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("text", "one two three")?;
+    /// let spaces = db.get_with("text", |text| text.iter().filter(|&&b| b == b' ').count())?;
+    /// assert_eq!(spaces, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let key = self.inner.space.encode(key.as_ref())?;
+        Ok(self.inner.view()?.get_with(key.as_bytes(), f)?)
+    }
+
+    /// Whether a key is there. Costs as [`Db::get`] without the copy.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.get_with(key, |_| ())?.is_some())
+    }
+
+    /// All pairs in key order, of one moment: later writes are not seen.
+    ///
+    /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
+    /// error `Closed` once.
+    pub fn iter(&self) -> Iter {
+        self.snapshot().iter()
+    }
+
+    /// The pairs whose key lies in `range`, in key order, of one moment. An inverted range is empty. `..` in all its
+    /// forms needs a type for its bounds: use [`Db::iter`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").put("c", "3").commit()?;
+    /// let keys = db.range("a".."c").keys().collect::<halodb::Result<Vec<_>>>()?;
+    /// assert_eq!(keys, [b"a", b"b"]);
+    /// let last = db.range("a"..).next_back().expect("three keys")?;
+    /// assert_eq!(last.0, b"c");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
+        self.snapshot().range(range)
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order, of one moment.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("user/1", "Ada").put("user/2", "Grace").put("visits", "7").commit()?;
+    /// for pair in db.prefix("user/") {
+    ///     let (key, value) = pair?;
+    ///     println!("{} = {}", key.escape_ascii(), value.escape_ascii());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
+        self.snapshot().prefix(prefix)
+    }
+
+    /// The pair with the smallest key.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn first(&self) -> Result<Option<(Key, Value)>> {
+        self.snapshot().first()
+    }
+
+    /// The pair with the greatest key.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn last(&self) -> Result<Option<(Key, Value)>> {
+        self.snapshot().last()
+    }
+
+    /// Exact number of keys. Cost: as [`Db::count`].
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn len(&self) -> Result<u64> {
+        self.snapshot().len()
+    }
+
+    /// Whether there is no key. Stops at the first key: cheaper than [`Db::len`].
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.snapshot().is_empty()
+    }
+
+    /// Exact number of keys in a range. Cost: logarithmic in the merged keys, and one lookup for each write in the
+    /// range that is not merged into the trees yet.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "").put("b", "").put("c", "").commit()?;
+    /// assert_eq!(db.count("b"..)?, 2);
+    /// assert_eq!(db.count("c".."a")?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
+        self.snapshot().count(range)
+    }
+
+    /// Exact number of keys that start with `prefix`. Cost: as [`Db::count`].
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
+        self.snapshot().count_prefix(prefix)
+    }
+
+    /// A consistent view of everything that is visible now. Of a closed database: one that answers `Closed`.
+    pub fn snapshot(&self) -> Snapshot {
+        let (space, path) = (self.inner.space, Arc::clone(&self.inner.path));
+        match self.inner.view() {
+            Ok(view) => Snapshot::new(view, space, path),
+            Err(_) => Snapshot::closed(self.last_seq(), space, path),
+        }
+    }
+}

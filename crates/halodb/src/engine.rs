@@ -1,0 +1,121 @@
+//! [`Engine`]: the partition set together with the gate: what a `Db` and its threads share.
+//!
+//! Everything that waits for background work is here: commits that find memory full, and `flush`. The engine's threads
+//! hold it, but only `db` closes it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use halodb_partition::{self as partition, Durability, Expect, Lsn, Outcome, PartitionSet};
+
+use crate::clock::now_ms;
+use crate::gate::{Gate, Turn};
+use crate::trace::event;
+use crate::{Error, Result};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) set: PartitionSet,
+    pub(crate) gate: Gate,
+    /// Bytes committed since the workers were last woken, and how many are to wake them.
+    unannounced: AtomicU64,
+    announce_bytes: u64,
+}
+
+impl Engine {
+    /// `budget_bytes` is how much may be written until something has to be merged.
+    pub(crate) fn new(set: PartitionSet, gate: Gate, budget_bytes: u64) -> Self {
+        /// Workers look for work this many times while the budget is used up once: seldom enough to cost nothing, often
+        /// enough that a merge begins while there is still room.
+        const LOOKS_PER_FILLING: u64 = 32;
+        let announce_bytes = (budget_bytes / LOOKS_PER_FILLING).max(1);
+        Engine { set, gate, unannounced: AtomicU64::new(0), announce_bytes }
+    }
+
+    /// Commits a batch, waiting for room if need be.
+    pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
+        let lsn = self.gate.when_room(|| self.set.commit(batch, level, now_ms()))?;
+        self.announce(batch);
+        Ok(lsn)
+    }
+
+    /// Commits a batch if a condition on one key holds; `None` if it does not.
+    pub(crate) fn commit_if(
+        &self,
+        batch: &partition::Batch,
+        condition: (&[u8], Expect),
+        level: Durability,
+    ) -> Result<Option<Lsn>> {
+        match self.gate.when_room(|| self.set.commit_if(batch, &[condition], level, now_ms()))? {
+            Outcome::Committed(lsn) => {
+                self.announce(batch);
+                Ok(Some(lsn))
+            }
+            Outcome::Failed(_) => Ok(None),
+        }
+    }
+
+    /// Wakes the workers when enough was written for them to have something to do.
+    fn announce(&self, batch: &partition::Batch) {
+        let bytes = batch.len_bytes() as u64;
+        if self.unannounced.fetch_add(bytes, Ordering::Relaxed) + bytes >= self.announce_bytes {
+            self.unannounced.store(0, Ordering::Relaxed);
+            self.gate.wake();
+        }
+    }
+
+    /// Takes the next job that is due and runs it in this thread.
+    pub(crate) fn run_job(&self) -> Turn {
+        let turn = self.gate.take_turn(
+            || self.set.next_job(now_ms()),
+            |job| {
+                #[cfg(feature = "tracing")]
+                let (what, started) = (job.describe(), std::time::Instant::now());
+                let result = job.run();
+                #[cfg(feature = "tracing")]
+                match &result {
+                    Ok(()) => {
+                        let elapsed_ms = started.elapsed().as_millis() as u64;
+                        event!(DEBUG, job = %what, elapsed_ms, "background job done");
+                    }
+                    Err(error) => {
+                        event!(ERROR, job = %what, %error, "background job failed; it will be tried again");
+                    }
+                }
+                result
+            },
+        );
+        if let Turn::Panicked = turn {
+            event!(ERROR, "a background job panicked; writes fail until the database is opened again");
+        }
+        turn
+    }
+
+    /// Merges what is in memory now, beside the workers.
+    ///
+    /// A partition whose last frozen memtable is still being merged freezes no second one. So this is done twice: after
+    /// the first round, at the latest, what was active at its beginning is frozen.
+    pub(crate) fn flush(&self) -> Result<()> {
+        for _ in 0..2 {
+            self.gate.check()?;
+            self.set.freeze_all()?;
+            self.gate.wake();
+            self.run_all_jobs()?;
+        }
+        Ok(())
+    }
+
+    /// Runs jobs in this thread until none is due and none is running in another thread.
+    fn run_all_jobs(&self) -> Result<()> {
+        loop {
+            self.gate.check()?;
+            match self.run_job() {
+                Turn::Nothing { alone: true } => return Ok(()),
+                Turn::Nothing { alone: false } => self.gate.wait_for_progress(),
+                Turn::Done => {}
+                Turn::Failed(error) => return Err(Error::unmerged(&error)),
+                Turn::Panicked => return self.gate.check(),
+            }
+        }
+    }
+}

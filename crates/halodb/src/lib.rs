@@ -1,0 +1,105 @@
+//! HaloDB: a durable, ordered, embedded key-value database.
+//!
+//! Writes are absorbed as by an LSM tree (a log and tables in memory), reads are served as by LMDB (a copy-on-write
+//! B+ tree, mapped into memory), and a sorted merge in the background carries data from the first to the second. A
+//! database is a directory; one process has it open at a time, with any number of threads.
+//!
+//! ```
+//! use halodb::Db;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("data");
+//! let db = Db::open(&path)?;
+//!
+//! db.put("fruit/apple", "red")?; // on the disk when it returns
+//! db.batch().put("fruit/banana", "yellow").put("fruit/plum", "blue").commit()?; // both or none
+//!
+//! assert_eq!(db.get("fruit/apple")?.as_deref(), Some(&b"red"[..]));
+//! assert_eq!(db.len()?, 3);
+//!
+//! for pair in db.prefix("fruit/").rev() {
+//!     let (key, value) = pair?;
+//!     println!("{} is {}", key.escape_ascii(), value.escape_ascii());
+//! }
+//!
+//! let before = db.snapshot();
+//! assert!(db.delete("fruit/plum")?);
+//! assert!(before.contains("fruit/plum")?);
+//!
+//! db.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - A write that was acknowledged with [`Durability::Sync`], the default, survives a killed process and a power cut.
+//! - A [`Batch`] is there whole or not at all, for every reader and after every crash.
+//! - A scan, a count and a [`Snapshot`] show one moment; writers do not wait for them, nor they for writers.
+//! - Counts are exact.
+//! - What the disk gives back wrong is an error, never wrong data. After a failed sync nothing more is acknowledged.
+//!
+//! `docs/durability.md` in the repository says what is assumed of the disk, and what cannot be told.
+//!
+//! # Failures
+//!
+//! One [`Error`], with a [kind](Error::kind), a sentence, a [hint](Error::hint) about what to do next, and its causes. A
+//! missing key is `None`, not an error. A full disk fails writes and lets reads go on; a write is never half done.
+//!
+//! # Reading the source
+//!
+//! This crate is a facade: [`Db`] turns keys into stored keys (`keyspace.rs`), hands them to
+//! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`),
+//! random numbers (`builder.rs`). Where writers wait for threads is `gate.rs`. The crates below are re-exported by their
+//! short names, and each can be used alone.
+//!
+//! # Features
+//!
+//! - `config` (default): reading `halodb.toml`. Without it such a file is refused, not overlooked.
+//! - `tracing` (default): events about opens, merges and failures.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod builder;
+mod clock;
+pub mod config;
+mod db;
+mod engine;
+mod error;
+mod gate;
+mod hint;
+mod iter;
+mod key;
+mod keyspace;
+mod settings;
+mod snapshot;
+mod span;
+mod trace;
+mod walk;
+mod workers;
+mod write;
+
+pub use batch::Batch;
+pub use builder::Builder;
+pub use db::Db;
+pub use error::{Error, ErrorKind, Result};
+pub use iter::{Iter, Keys, Values};
+pub use key::Key;
+pub use snapshot::Snapshot;
+pub use write::{Commit, Condition, WriteOptions};
+
+pub use halodb_partition::{CheckReport, Depth, Finding, OpenReport, PartitionShape, Stats, Value};
+pub use halodb_wal::{Durability, Lsn};
+
+pub use halodb_bloom as bloom;
+pub use halodb_btree as btree;
+pub use halodb_memtable as memtable;
+pub use halodb_pager as pager;
+pub use halodb_partition as partition;
+pub use halodb_vfs as vfs;
+pub use halodb_wal as wal;
+
+/// Compiles the example of the crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

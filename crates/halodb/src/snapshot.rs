@@ -1,0 +1,177 @@
+//! [`Snapshot`]: the read API on a state of the database that does not change. `Db`'s own scans and counts go through
+//! one too.
+//!
+//! What is *not* here: how a state is kept while writers go on. The engine pins the memtables and tree roots that make
+//! it up.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
+
+use halodb_partition as partition;
+
+use crate::iter::Iter;
+use crate::keyspace::Keyspace;
+use crate::span::Span;
+use crate::{Error, Key, Result, Value};
+
+/// A consistent view of everything that was visible when it was taken. Later writes, merges and even
+/// [`Db::close`](crate::Db::close) do not change what it shows.
+///
+/// Taking and cloning one is cheap and blocks nobody. While it lives, memory and disk space of what it shows are not
+/// reused: do not keep one for longer than it is read.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let db = halodb::Db::open(dir.path())?;
+/// db.put("a", "1")?;
+/// let before = db.snapshot();
+/// db.put("a", "2")?;
+/// db.put("b", "3")?;
+/// assert_eq!(before.get("a")?.as_deref(), Some(&b"1"[..]));
+/// assert_eq!(before.len()?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    /// `None`: taken of a closed database.
+    view: Option<partition::Snapshot>,
+    seq: u64,
+    space: Keyspace,
+    path: Arc<Path>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: partition::Snapshot, space: Keyspace, path: Arc<Path>) -> Self {
+        Snapshot { seq: view.lsn().0, view: Some(view), space, path }
+    }
+
+    /// A snapshot of a closed database: all it answers is `Closed`.
+    pub(crate) fn closed(seq: u64, space: Keyspace, path: Arc<Path>) -> Self {
+        Snapshot { seq, view: None, space, path }
+    }
+
+    fn view(&self) -> Result<&partition::Snapshot> {
+        self.view.as_ref().ok_or_else(|| Error::closed(&self.path))
+    }
+
+    /// Sequence number of the newest write that it shows.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// As [`Db::get`](crate::Db::get); `Closed` if it was taken of a closed database (one taken earlier goes on).
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let key = self.space.encode(key.as_ref())?;
+        Ok(self.view()?.get(key.as_bytes())?)
+    }
+
+    /// Runs `f` on the value without copying it; `None` if the key is absent.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let key = self.space.encode(key.as_ref())?;
+        Ok(self.view()?.get_with(key.as_bytes(), f)?)
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.get_with(key, |_| ())?.is_some())
+    }
+
+    /// All pairs in key order.
+    pub fn iter(&self) -> Iter {
+        self.scan(Some(Span::all(self.space)))
+    }
+
+    /// The pairs whose key lies in `range`, in key order. An inverted range is empty.
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
+        self.scan(Span::of(self.space, range))
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
+        self.scan(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn scan(&self, span: Option<Span>) -> Iter {
+        match &self.view {
+            Some(view) => Iter::new(view.clone(), self.space, span),
+            None => Iter::failed(Error::closed(&self.path), self.space),
+        }
+    }
+
+    /// The pair with the smallest key.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn first(&self) -> Result<Option<(Key, Value)>> {
+        self.iter().next().transpose()
+    }
+
+    /// The pair with the greatest key.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn last(&self) -> Result<Option<(Key, Value)>> {
+        self.iter().next_back().transpose()
+    }
+
+    /// Exact number of keys. Cost: as [`Snapshot::count`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn len(&self) -> Result<u64> {
+        self.count_span(Some(Span::all(self.space)))
+    }
+
+    /// Whether there is no key. Stops at the first key: cheaper than `len`.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.iter().keys().next().transpose()?.is_none())
+    }
+
+    /// Exact number of keys in a range. Cost: logarithmic in the merged keys, and one lookup for each write in the
+    /// range that is not merged into the trees yet.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
+        self.count_span(Span::of(self.space, range))
+    }
+
+    /// Exact number of keys that start with `prefix`. Cost: as [`Snapshot::count`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
+        self.count_span(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn count_span(&self, span: Option<Span>) -> Result<u64> {
+        let view = self.view()?;
+        match span {
+            Some(span) => {
+                let (from, to) = span.bounds();
+                Ok(view.count(from, to)?)
+            }
+            None => Ok(0),
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("path", &self.path).field("seq", &self.seq).finish()
+    }
+}
