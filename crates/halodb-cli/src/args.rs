@@ -1,0 +1,392 @@
+//! The one definition of every command. The program's arguments, the shell's lines and the pipe's lines are all parsed by
+//! it, and `help` is written from it; what a command does is in `commands`.
+
+use crate::output::Format;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Heading of the options that may stand anywhere.
+const GLOBAL: &str = "Global options";
+
+/// Program arguments: global options and perhaps a command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "halodb",
+    version,
+    about = "A durable, ordered key-value database: shell, pipe and one-shot commands",
+    disable_help_subcommand = true,
+    after_help = "Without a COMMAND: the shell on a terminal; otherwise commands from standard input, one a line.\n\
+                  `halodb help COMMAND` explains one command."
+)]
+pub(crate) struct Program {
+    /// Directory of the database [default: database.path of the configuration, else ./data]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GLOBAL)]
+    pub(crate) db: Option<PathBuf>,
+    /// Configuration file [default: halodb.toml in the database's directory]
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
+    pub(crate) config: Option<PathBuf>,
+    /// Form of the results, of errors (json) and of files (import, export)
+    #[arg(long, value_enum, global = true, help_heading = GLOBAL)]
+    pub(crate) format: Option<Format>,
+    /// Stop a pipe of commands at the first one that fails
+    #[arg(long)]
+    pub(crate) bail: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// A line of the shell or the pipe: the database is open already, so only the form of the answer can be chosen.
+#[derive(Debug, Parser)]
+#[command(name = "halodb", no_binary_name = true, disable_help_subcommand = true, disable_help_flag = true)]
+pub(crate) struct Line {
+    /// Form of the answer, or of the file (import, export)
+    #[arg(long, value_enum, global = true, help_heading = GLOBAL)]
+    pub(crate) format: Option<Format>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store a value under a key
+    #[command(
+        visible_alias = "set",
+        allow_negative_numbers = true,
+        after_help = "Example: put user/1 '{\"name\": \"Ada\"}'"
+    )]
+    Put(Put),
+    /// Show the value of a key
+    #[command(allow_negative_numbers = true, after_help = "Example: get user/1")]
+    Get(Get),
+    /// Delete keys and say how many were there
+    #[command(visible_alias = "del", allow_negative_numbers = true, after_help = "Example: delete user/1 user/2")]
+    Delete(Delete),
+    /// Say whether a key is there: true or false
+    #[command(allow_negative_numbers = true, after_help = "Example: exists user/1")]
+    Exists(Exists),
+    /// List keys in order, all or those with a prefix
+    #[command(
+        visible_alias = "ls",
+        visible_alias = "keys",
+        allow_negative_numbers = true,
+        after_help = "Example: list user/ --limit 20 --values\n\
+                      On a terminal the list stops at 100 rows, unless --limit says otherwise, and tells how many remain."
+    )]
+    List(List),
+    /// Show keys and values of a range in order
+    #[command(after_help = "Example: scan --from user/1 --to user/5 --limit 10")]
+    Scan(Scan),
+    /// Count the keys, all or those of a range
+    #[command(after_help = "Example: count --prefix user/")]
+    Count(Count),
+    /// Number of keys, exactly
+    #[command(after_help = "Example: len")]
+    Len,
+    /// Delete everything
+    #[command(after_help = "Example: clear --yes")]
+    Clear(Clear),
+    /// Read keys and values from a file (jsonl or csv)
+    #[command(after_help = "Example: import users.jsonl\n         zcat users.jsonl.gz | halodb import -\n\
+                      The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
+    Import(Import),
+    /// Write all keys and values to a file, sorted (jsonl or csv)
+    #[command(after_help = "Example: export backup.jsonl\n         halodb export | gzip > backup.jsonl.gz\n\
+                      The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
+    Export(Export),
+    /// Sizes and counters of the database
+    #[command(after_help = "Example: stats --format json")]
+    Stats,
+    /// Shape of the trees: levels, pages, fill
+    #[command(after_help = "Example: tree --depth 2")]
+    Tree(Tree),
+    /// Read the whole database and report what is damaged
+    #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
+    Check(Check),
+    /// Look at the configuration
+    #[command(subcommand, disable_help_subcommand = true, after_help = "Example: config show --origin")]
+    Config(Config),
+    /// List the commands, or explain one
+    #[command(after_help = "Example: help put")]
+    Help(Help),
+    /// Version of this program
+    #[command(after_help = "Example: version")]
+    Version,
+    /// Leave the shell or end the pipe
+    #[command(visible_alias = "exit", after_help = "Example: quit")]
+    Quit,
+}
+
+/// Arguments of `put`.
+#[derive(Debug, Args)]
+pub(crate) struct Put {
+    /// 1 byte to a quarter of a page (4,096 bytes with 16 KiB pages)
+    pub(crate) key: OsString,
+    /// The value itself, @FILE for the content of a file, or - for standard input up to its end
+    pub(crate) value: OsString,
+    /// Only if the key is not there yet (else exit code 1)
+    #[arg(long, conflicts_with = "if_present")]
+    pub(crate) if_absent: bool,
+    /// Only if the key is there already (else exit code 1)
+    #[arg(long)]
+    pub(crate) if_present: bool,
+    /// Store VALUE as it is, even if it is - or begins with @ (in shell and pipe quotes do the same)
+    #[arg(long)]
+    pub(crate) literal: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    pub(crate) key: OsString,
+    /// Write exactly the bytes of the value, without a newline
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// Arguments of `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Several keys are deleted together: all or none
+    #[arg(required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<OsString>,
+}
+
+/// Arguments of `exists`.
+#[derive(Debug, Args)]
+pub(crate) struct Exists {
+    pub(crate) key: OsString,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    pub(crate) prefix: Option<OsString>,
+    /// At most N rows
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// From the last key to the first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Show the values too
+    #[arg(long)]
+    pub(crate) values: bool,
+}
+
+/// A range of keys: all three limits may be combined.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Range {
+    /// First key, inclusive
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) from: Option<OsString>,
+    /// End of the range, exclusive
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) to: Option<OsString>,
+    /// Only keys that begin with this
+    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
+    pub(crate) prefix: Option<OsString>,
+}
+
+/// Arguments of `scan`.
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// At most N rows
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// From the last key to the first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+}
+
+/// Arguments of `count`.
+#[derive(Debug, Args)]
+pub(crate) struct Count {
+    #[command(flatten)]
+    pub(crate) range: Range,
+}
+
+/// Arguments of `clear`.
+#[derive(Debug, Args)]
+pub(crate) struct Clear {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file, or - for standard input
+    #[arg(default_value = "-")]
+    pub(crate) path: PathBuf,
+    /// Records per commit; each commit is synced once
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batch: u32,
+    /// Leave out lines that are no record, and count them, instead of stopping
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The file, or - for standard output
+    #[arg(default_value = "-")]
+    pub(crate) path: PathBuf,
+}
+
+/// Arguments of `tree`.
+#[derive(Debug, Args)]
+pub(crate) struct Tree {
+    /// Show N levels from the root
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<usize>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Read the contents of large values too
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+/// The commands under `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Report every mistake in the configuration file
+    #[command(after_help = "Example: halodb --config halodb.toml config check")]
+    Check,
+    /// Show the values in force
+    #[command(after_help = "Example: config show --origin")]
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Explain one key: meaning, default, unit, cost
+    #[command(after_help = "Example: config explain wal.durability")]
+    Explain {
+        /// SECTION.KEY
+        key: String,
+    },
+    /// Write the annotated example file
+    #[command(after_help = "Example: config init halodb.toml")]
+    Init {
+        /// A file that does not exist yet, or - for standard output
+        #[arg(default_value = "-")]
+        path: PathBuf,
+    },
+}
+
+/// Arguments of `help`.
+#[derive(Debug, Args)]
+pub(crate) struct Help {
+    /// The command to explain
+    pub(crate) command: Vec<String>,
+}
+
+/// What a command wants to find in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// No database at all.
+    Nothing,
+    /// A database that is there.
+    Existing,
+    /// A database, created if it is not there.
+    Created,
+}
+
+impl Command {
+    /// What the command wants to find in the directory.
+    pub(crate) fn needs(&self) -> Needs {
+        match self {
+            Command::Put(_) | Command::Delete(_) | Command::Clear(_) | Command::Import(_) => Needs::Created,
+            Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => Needs::Nothing,
+            _ => Needs::Existing,
+        }
+    }
+}
+
+/// Parser of lines, built once: building it takes longer than parsing a line.
+#[derive(Debug)]
+pub(crate) struct LineParser(clap::Command);
+
+impl LineParser {
+    /// Builds the parser.
+    pub(crate) fn new() -> Self {
+        let mut command = Line::command();
+        command.build();
+        LineParser(command)
+    }
+
+    /// Parses the words of a line.
+    pub(crate) fn parse(&mut self, words: Vec<OsString>) -> Result<Line, clap::Error> {
+        let mut matches = self.0.try_get_matches_from_mut(words)?;
+        Line::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    fn line(words: &[&str]) -> Result<Line, clap::Error> {
+        LineParser::new().parse(words.iter().map(OsString::from).collect())
+    }
+
+    fn check_error(words: &[&str], expected: ErrorKind) {
+        assert_eq!(line(words).expect_err("a mistake").kind(), expected, "{words:?}");
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Program::command().debug_assert();
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for words in [
+            ["halodb", "--db", "d", "--format", "json", "get", "k"],
+            ["halodb", "get", "--db", "d", "k", "--format", "json"],
+            ["halodb", "get", "k", "--format", "json", "--db", "d"],
+        ] {
+            let program = Program::try_parse_from(words).unwrap();
+            assert_eq!(program.db, Some(PathBuf::from("d")));
+            assert_eq!(program.format, Some(Format::Json));
+        }
+    }
+
+    #[test]
+    fn two_dashes_end_the_options() {
+        let Command::Get(get) = line(&["get", "--", "-x"]).unwrap().command else {
+            panic!("get expected");
+        };
+        assert_eq!(get.key, "-x");
+        check_error(&["get", "-x"], ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn negative_numbers_and_empty_words_are_data() {
+        let Command::Put(put) = line(&["set", "-5", ""]).unwrap().command else {
+            panic!("put expected");
+        };
+        assert_eq!((put.key, put.value), ("-5".into(), "".into()));
+    }
+
+    #[test]
+    fn mistakes_are_reported() {
+        check_error(&["put", "k"], ErrorKind::MissingRequiredArgument);
+        check_error(&["gte", "k"], ErrorKind::InvalidSubcommand);
+        check_error(&["get", "k", "x"], ErrorKind::UnknownArgument);
+        check_error(&["get", "k", "--db", "d"], ErrorKind::UnknownArgument);
+        check_error(&["put", "k", "v", "--if-absent", "--if-present"], ErrorKind::ArgumentConflict);
+        check_error(&["list", "--limit", "many"], ErrorKind::ValueValidation);
+        assert!(line(&["lst"]).unwrap_err().to_string().contains("'list'"));
+    }
+}

@@ -1,0 +1,52 @@
+//! What each command does. Every command gets the session and its parsed arguments; none knows whether it was typed, piped
+//! or given as program arguments, except where the product says that this matters (asking, and where a list stops).
+
+mod browse;
+mod care;
+mod clear;
+mod config;
+mod keys;
+mod shape;
+mod table;
+
+use crate::args::Command;
+use crate::failure::Result;
+use crate::help;
+use crate::output::Format;
+use crate::session::Session;
+use crate::transfer;
+
+/// What happens after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The next command.
+    Continue,
+    /// The end of shell or pipe.
+    Quit,
+}
+
+/// Runs one command. `format` is what was asked for, if anything was.
+pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Format>) -> Result<Flow> {
+    let form = format.unwrap_or_default();
+    match command {
+        Command::Put(put) => keys::put(session, put, form)?,
+        Command::Get(get) => keys::get(session, get, form)?,
+        Command::Delete(delete) => keys::delete(session, delete)?,
+        Command::Exists(exists) => keys::exists(session, exists)?,
+        Command::List(list) => browse::list(session, list, form)?,
+        Command::Scan(scan) => browse::scan(session, scan, form)?,
+        Command::Count(count) => browse::count(session, count)?,
+        Command::Len => browse::len(session)?,
+        Command::Clear(clear) => clear::clear(session, clear, form)?,
+        Command::Import(import) => transfer::import(session, import, format)?,
+        Command::Export(export) => transfer::export(session, export, format)?,
+        Command::Stats => shape::stats(session, form)?,
+        Command::Tree(tree) => shape::tree(session, tree, form)?,
+        Command::Check(check) => care::check(session, check, form)?,
+        Command::Config(config) => config::run(session, config, form)?,
+        Command::Help(wanted) => help::command(session, wanted)?,
+        Command::Version => session.out.line(concat!("halodb ", env!("CARGO_PKG_VERSION")))?,
+        Command::Quit => return Ok(Flow::Quit),
+    }
+    Ok(Flow::Continue)
+}

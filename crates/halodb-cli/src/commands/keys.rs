@@ -1,0 +1,125 @@
+//! Commands on single keys: `put`, `get`, `delete`, `exists`.
+
+use crate::args::{Delete, Exists, Get, Put};
+use crate::failure::{Failure, Result};
+use crate::input::{self, MAX_LINE, Stdin};
+use crate::output::Format;
+use crate::session::{Session, bytes};
+use halodb::{Condition, Db, WriteOptions};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// `put KEY VALUE`: answers `OK`.
+pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()> {
+    let db = session.db()?;
+    let value = value(put, &session.stdin)?;
+    let mut options = WriteOptions::default();
+    options.condition = match (put.if_absent, put.if_present) {
+        (true, _) => Condition::IfAbsent,
+        (_, true) => Condition::IfPresent,
+        _ => Condition::Always,
+    };
+    match db.put_with(bytes(&put.key), &value, &options)? {
+        Some(commit) => done(session, commit, format),
+        None if put.if_absent => Err(Failure::answer("exists", "(exists)")),
+        None => Err(not_found()),
+    }
+}
+
+/// `get KEY`: writes the value.
+pub(crate) fn get(session: &mut Session, get: &Get, format: Format) -> Result<()> {
+    let db = session.db()?;
+    let key = bytes(&get.key);
+    let out = &mut session.out;
+    let shown = db.get_with(key, |value| match (get.raw, format) {
+        (true, Format::Text) => out.bytes(value),
+        _ => out.value(key, value, format),
+    })?;
+    match shown {
+        Some(shown) => shown,
+        None => {
+            // A program that reads JSON gets one value for every `get`.
+            if format.is_json() {
+                session.out.line("null")?;
+            }
+            Err(not_found())
+        }
+    }
+}
+
+/// `delete KEY…`: writes how many of the keys were there.
+pub(crate) fn delete(session: &mut Session, delete: &Delete) -> Result<()> {
+    let db = session.db()?;
+    let deleted = match delete.keys.as_slice() {
+        [key] => u64::from(db.delete(bytes(key))?),
+        keys => delete_together(&db, keys)?,
+    };
+    session.out.line(deleted.to_string())
+}
+
+/// `exists KEY`: writes `true` or `false`.
+pub(crate) fn exists(session: &mut Session, exists: &Exists) -> Result<()> {
+    let there = session.db()?.contains(bytes(&exists.key))?;
+    session.out.line(there.to_string())?;
+    if there {
+        return Ok(());
+    }
+    // The answer is on standard output already.
+    Err(Failure::silent_no())
+}
+
+/// The answer of a write.
+pub(crate) fn done(session: &mut Session, commit: halodb::Commit, format: Format) -> Result<()> {
+    if format.is_json() {
+        let answer = serde_json::json!({ "ok": true, "seq": commit.seq });
+        return session.out.line(answer.to_string());
+    }
+    session.out.line("OK")
+}
+
+/// Deletes several keys in one batch. This process has the database alone and this thread is its only writer, so what is
+/// counted first is what the batch deletes.
+fn delete_together(db: &Db, keys: &[std::ffi::OsString]) -> Result<u64> {
+    let unique: BTreeSet<&[u8]> = keys.iter().map(|key| bytes(key)).collect();
+    let mut there = 0;
+    let mut batch = db.batch();
+    for key in unique {
+        there += u64::from(db.contains(key)?);
+        batch = batch.delete(key);
+    }
+    batch.commit()?;
+    Ok(there)
+}
+
+fn not_found() -> Failure {
+    Failure::answer("not_found", "(not found)")
+}
+
+/// The bytes that VALUE stands for.
+fn value<'a>(put: &'a Put, stdin: &Stdin) -> Result<Cow<'a, [u8]>> {
+    let word = bytes(&put.value);
+    match word {
+        _ if put.literal => Ok(Cow::Borrowed(word)),
+        b"-" => {
+            let mut value = Vec::new();
+            let mut input = stdin.lock();
+            let read = input.by_ref().take(MAX_LINE).read_to_end(&mut value);
+            read.map_err(|e| input::failure("read the value from standard input", &e))?;
+            Ok(Cow::Owned(value))
+        }
+        [b'@', name @ ..] => {
+            let path = Path::new(OsStr::from_bytes(name));
+            let value = fs::read(path).map_err(|e| {
+                Failure::file("read the value from", path, &e)
+                    .with_hint("a value that begins with @ names a file; --literal stores it as it is")
+            })?;
+            Ok(Cow::Owned(value))
+        }
+        word => Ok(Cow::Borrowed(word)),
+    }
+}

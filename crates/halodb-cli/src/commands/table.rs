@@ -1,0 +1,103 @@
+//! A table of names and numbers, aligned for people or as JSON or CSV for programs.
+
+use crate::failure::Result;
+use crate::output::{Format, Out, grouped};
+use serde_json::{Map, Value, json};
+
+/// How a number is shown to people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit {
+    /// A plain number.
+    Count,
+    /// Bytes, also in KiB, MiB, GiB.
+    Bytes,
+}
+
+/// Names and numbers in the order they are shown.
+#[derive(Debug, Default)]
+pub(crate) struct Table(Vec<(&'static str, Value, Unit)>);
+
+impl Table {
+    /// Adds a number.
+    pub(crate) fn number(mut self, name: &'static str, number: u64, unit: Unit) -> Self {
+        self.0.push((name, json!(number), unit));
+        self
+    }
+
+    /// Adds a word.
+    pub(crate) fn text(mut self, name: &'static str, text: impl Into<String>) -> Self {
+        self.0.push((name, json!(text.into()), Unit::Count));
+        self
+    }
+
+    /// Writes the table.
+    pub(crate) fn write(self, out: &mut Out, format: Format) -> Result<()> {
+        if format.is_json() {
+            let object: Map<String, Value> = self.0.into_iter().map(|(n, v, _)| (n.into(), v)).collect();
+            return out.line(Value::Object(object).to_string());
+        }
+        if format == Format::Csv {
+            out.line("name,value")?;
+            for (name, value, _) in self.0 {
+                out.line(format!("{name},{value}"))?;
+            }
+            return Ok(());
+        }
+        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        for (name, value, unit) in self.0 {
+            let shown = shown(&value, unit);
+            let name = name.replace('_', " ");
+            out.line(format!("{name:<width$}  {shown}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes for people: `1.5 MiB`.
+pub(crate) fn bytes_for_people(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+fn shown(value: &Value, unit: Unit) -> String {
+    match (value, value.as_u64(), unit) {
+        (_, Some(bytes), Unit::Bytes) => bytes_for_people(bytes),
+        (_, Some(number), Unit::Count) => grouped(number),
+        (Value::String(text), ..) => text.clone(),
+        (other, ..) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::testing::written;
+
+    fn check(format: Format, expected: &str) {
+        let table = Table::default().number("keys", 64_298, Unit::Count).number("log_bytes", 1_572_864, Unit::Bytes);
+        let bytes = written(false, |out| table.write(out, format));
+        assert_eq!(String::from_utf8_lossy(&bytes), expected);
+    }
+
+    #[test]
+    fn people_get_units_and_programs_get_numbers() {
+        check(Format::Text, "keys       64,298\nlog bytes  1.5 MiB\n");
+        check(Format::Json, "{\"keys\":64298,\"log_bytes\":1572864}\n");
+        check(Format::Csv, "name,value\nkeys,64298\nlog_bytes,1572864\n");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        let all = [0, 1023, 1024, 1_610_612_736, u64::MAX].map(bytes_for_people);
+        assert_eq!(all, ["0 B", "1023 B", "1.0 KiB", "1.5 GiB", "16777216.0 TiB"]);
+    }
+}
