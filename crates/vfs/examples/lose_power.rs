@@ -42,10 +42,7 @@ fn verdict(found: Option<&[u8]>) -> &'static str {
 
 fn main() -> io::Result<()> {
     for (name, save) in [
-        (
-            "overwriting in place",
-            save_naively as fn(&dyn Vfs) -> io::Result<()>,
-        ),
+        ("overwriting in place", save_naively as fn(&dyn Vfs) -> io::Result<()>),
         ("another file, sync, rename, sync", save_properly),
     ] {
         let disk = SimVfs::new();
@@ -64,10 +61,7 @@ fn main() -> io::Result<()> {
             }
         }
         let images: u64 = outcomes.values().sum();
-        println!(
-            "{name}: {} operations, {images} power losses leave",
-            disk.ops()
-        );
+        println!("{name}: {} operations, {images} power losses leave", disk.ops());
         for (outcome, times) in outcomes {
             println!("{times:>8}  {outcome}");
         }

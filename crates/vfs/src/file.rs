@@ -52,10 +52,7 @@ pub trait FileExt: File {
         while !buf.is_empty() {
             match self.read_at(buf, offset) {
                 Ok(0) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the file ends early",
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends early"));
                 }
                 Ok(n) => {
                     buf = &mut buf[n..];
@@ -77,10 +74,7 @@ pub trait FileExt: File {
         while !buf.is_empty() {
             match self.write_at(buf, offset) {
                 Ok(0) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::WriteZero,
-                        "the file takes no more bytes",
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::WriteZero, "the file takes no more bytes"));
                 }
                 Ok(n) => {
                     buf = &buf[n..];

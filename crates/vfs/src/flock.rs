@@ -30,24 +30,15 @@ impl FileLock {
         let mut held = HELD.lock();
         match fs::metadata(path) {
             Ok(meta) if held.contains(&(meta.dev(), meta.ino())) => {
-                return Err(LockError::Held {
-                    pid: Some(std::process::id()),
-                });
+                return Err(LockError::Held { pid: Some(std::process::id()) });
             }
             _ => {}
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(LockError::Held {
-                    pid: read_pid(&file),
-                });
+                return Err(LockError::Held { pid: read_pid(&file) });
             }
             Err(fs::TryLockError::Error(e)) => return Err(LockError::Io(e)),
         }
@@ -79,10 +70,5 @@ fn write_pid(file: &fs::File) -> io::Result<()> {
 fn read_pid(file: &fs::File) -> Option<u32> {
     let mut buf = [0; 16];
     let n = file.read_at(&mut buf, 0).ok()?;
-    std::str::from_utf8(&buf[..n])
-        .ok()?
-        .lines()
-        .next()?
-        .parse()
-        .ok()
+    std::str::from_utf8(&buf[..n]).ok()?.lines().next()?.parse().ok()
 }

@@ -12,9 +12,7 @@ pub struct Lock {
 impl Lock {
     /// Wraps whatever an implementation keeps alive while the lock is held.
     pub fn new(held: impl Any + Send + Sync) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+        Self { _held: Box::new(held) }
     }
 }
 

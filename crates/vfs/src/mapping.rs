@@ -36,10 +36,7 @@ impl Mapping {
     /// # Safety
     /// For as long as the slice lives, the caller ensures that `offset + len` is within the file's length, and that
     /// nobody writes to these bytes of the file.
-    #[expect(
-        unsafe_code,
-        reason = "the only place where mapped memory becomes a slice"
-    )]
+    #[expect(unsafe_code, reason = "the only place where mapped memory becomes a slice")]
     pub unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let end = offset.checked_add(len as u64)?;
         if end > self.len() {

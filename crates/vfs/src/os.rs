@@ -68,19 +68,13 @@ impl File for OsFile {
 
     fn map(&self, len: u64) -> io::Result<Mapping> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Mapping::new(
-            MmapOptions::new().len(len).map_raw_read_only(&self.0)?,
-        ))
+        Ok(Mapping::new(MmapOptions::new().len(len).map_raw_read_only(&self.0)?))
     }
 }
 
 /// The empty path is the parent of a plain relative name: the current directory.
 fn dir_path(path: &Path) -> &Path {
-    if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    }
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 fn kind_of(t: fs::FileType) -> EntryKind {
@@ -131,10 +125,7 @@ impl Vfs for OsVfs {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             };
-            entries.push(DirEntry {
-                name: entry.file_name().to_string_lossy().into_owned(),
-                kind,
-            });
+            entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), kind });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)

@@ -26,19 +26,7 @@ enum Step {
 
 /// Names inside the directory of the test; files and directories take each other's place.
 fn name() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec![
-        "a",
-        "b",
-        "d",
-        "d/a",
-        "./d//b",
-        "d/e",
-        "d/e/x",
-        "e",
-        "e/a",
-        "d/../b",
-        "nowhere/x",
-    ])
+    prop::sample::select(vec!["a", "b", "d", "d/a", "./d//b", "d/e", "d/e/x", "e", "e/a", "d/../b", "nowhere/x"])
 }
 
 /// Also the directory of the test itself.
@@ -93,16 +81,11 @@ enum Answer {
 
 impl Side {
     fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(name)
-        }
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
     }
 
     fn run(&mut self, step: &Step) -> Answer {
-        self.try_run(step)
-            .unwrap_or_else(|e| Answer::Failed(e.raw_os_error(), e.kind()))
+        self.try_run(step).unwrap_or_else(|e| Answer::Failed(e.raw_os_error(), e.kind()))
     }
 
     fn try_run(&mut self, step: &Step) -> io::Result<Answer> {
@@ -138,9 +121,7 @@ impl Side {
                         return Ok(Answer::Bytes(buf[..n].to_vec()));
                     }
                     Step::Write(_, offset, len, byte) => {
-                        return Ok(Answer::Number(
-                            file.write_at(&vec![*byte; *len], *offset)? as u64
-                        ));
+                        return Ok(Answer::Number(file.write_at(&vec![*byte; *len], *offset)? as u64));
                     }
                     Step::SetLen(_, len) => file.set_len(*len)?,
                     Step::Map(_, len) => return mapped(&*file, *len).map(Answer::Bytes),
@@ -157,9 +138,7 @@ impl Side {
         let mut todo = vec![String::new()];
         while let Some(dir) = todo.pop() {
             for entry in self.vfs.read_dir(&self.path(&dir)).unwrap() {
-                let name = format!("{dir}/{}", entry.name)
-                    .trim_start_matches('/')
-                    .to_string();
+                let name = format!("{dir}/{}", entry.name).trim_start_matches('/').to_string();
                 if entry.kind == EntryKind::Dir {
                     found.push((name.clone(), Vec::new()));
                     todo.push(name);
@@ -169,11 +148,7 @@ impl Side {
                 }
             }
         }
-        found.extend(
-            self.open
-                .iter()
-                .map(|file| ("handle".to_string(), whole(&**file))),
-        );
+        found.extend(self.open.iter().map(|file| ("handle".to_string(), whole(&**file))));
         found
     }
 }
@@ -190,23 +165,13 @@ fn mapped(file: &dyn File, len: u64) -> io::Result<Vec<u8>> {
     assert_eq!(mapping.len(), len);
     let there = file.len()?.min(len) as usize;
     // SAFETY: the range is inside the file, and nobody else uses the file.
-    Ok(unsafe { mapping.slice(0, there) }
-        .expect("inside the mapping")
-        .to_vec())
+    Ok(unsafe { mapping.slice(0, there) }.expect("inside the mapping").to_vec())
 }
 
 fn sides(dir: &Path) -> (Side, Side, SimVfs) {
     let sim = SimVfs::new();
-    let real = Side {
-        vfs: Box::new(OsVfs),
-        root: dir.to_path_buf(),
-        open: Vec::new(),
-    };
-    let simulated = Side {
-        vfs: Box::new(sim.clone()),
-        root: PathBuf::new(),
-        open: Vec::new(),
-    };
+    let real = Side { vfs: Box::new(OsVfs), root: dir.to_path_buf(), open: Vec::new() };
+    let simulated = Side { vfs: Box::new(sim.clone()), root: PathBuf::new(), open: Vec::new() };
     (real, simulated, sim)
 }
 

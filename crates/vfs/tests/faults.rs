@@ -78,10 +78,7 @@ fn a_struck_call_does_nothing() {
     disk.inject(0, Fault::Errno(libc::ENOSPC), Repeat::Once);
     let ops = disk.ops();
     assert_eq!(code(file.write_at(b"yyy", 0)), Some(libc::ENOSPC));
-    assert_eq!(
-        (disk.ops(), disk.read_file("a").unwrap()),
-        (ops, b"x".to_vec())
-    );
+    assert_eq!((disk.ops(), disk.read_file("a").unwrap()), (ops, b"x".to_vec()));
 }
 
 #[test]
@@ -119,14 +116,7 @@ fn short_transfers_move_a_part_and_whole_transfers_get_by() {
         disk.inject(0, Fault::Short, Repeat::Once);
         let n = file.write_at(&vec![b'n'; len], 0).unwrap();
         assert!(0 < n && n < len);
-        assert_eq!(
-            disk.read_file("a")
-                .unwrap()
-                .iter()
-                .filter(|b| **b == b'n')
-                .count(),
-            n
-        );
+        assert_eq!(disk.read_file("a").unwrap().iter().filter(|b| **b == b'n').count(), n);
         disk.inject(0, Fault::Short, Repeat::Once);
         file.write_all_at(&vec![b'n'; len], 0).unwrap();
         assert_eq!(disk.read_file("a").unwrap(), vec![b'n'; len]);
@@ -146,9 +136,7 @@ fn sticky_short_transfers_end_in_an_error() {
 }
 
 fn survives(disk: &SimVfs, mode: CrashMode) -> Vec<u8> {
-    disk.crash_image(disk.ops(), mode, 0)
-        .read_file("a")
-        .unwrap()
+    disk.crash_image(disk.ops(), mode, 0).read_file("a").unwrap()
 }
 
 #[test]
@@ -175,13 +163,7 @@ fn after_a_sync_that_fails_clean_later_ones_succeed_and_save_nothing() {
     assert_eq!(survives(&disk, CrashMode::Kept), b"n");
     // Either may be found, as nobody knows what the failed call has written.
     let found = |mode| -> std::collections::BTreeSet<_> {
-        (0..100)
-            .map(|seed| {
-                disk.crash_image(disk.ops(), mode, seed)
-                    .read_file("a")
-                    .unwrap()
-            })
-            .collect()
+        (0..100).map(|seed| disk.crash_image(disk.ops(), mode, seed).read_file("a").unwrap()).collect()
     };
     assert_eq!(found(CrashMode::Random).len(), 2);
     assert_eq!(found(CrashMode::Prefix).len(), 2);
@@ -205,10 +187,7 @@ fn what_a_failed_sync_lost_stays_lost_in_the_sectors_that_are_not_written_again(
     expected.extend([b'o'; 1400 - 1024]);
     expected[600] = b'2';
     assert_eq!(survives(&disk, CrashMode::Strict), expected);
-    assert_eq!(
-        survives(&disk, CrashMode::Kept),
-        disk.read_file("a").unwrap()
-    );
+    assert_eq!(survives(&disk, CrashMode::Kept), disk.read_file("a").unwrap());
 }
 
 #[test]
@@ -232,10 +211,7 @@ fn a_sync_that_lies_reports_success_and_an_honest_one_later_saves_everything() {
     file.write_all_at(b"n", 0).unwrap();
     disk.inject(0, Fault::SyncLies, Repeat::Once);
     file.sync_data().unwrap();
-    assert_eq!(
-        (disk.struck(), survives(&disk, CrashMode::Strict)),
-        (1, b"o".to_vec())
-    );
+    assert_eq!((disk.struck(), survives(&disk, CrashMode::Strict)), (1, b"o".to_vec()));
     file.sync_data().unwrap();
     assert_eq!(survives(&disk, CrashMode::Strict), b"n");
     // The same for names.
@@ -244,9 +220,5 @@ fn a_sync_that_lies_reports_success_and_an_honest_one_later_saves_everything() {
     disk.sync_dir(Path::new("")).unwrap();
     assert_eq!(survives(&disk, CrashMode::Strict), b"n");
     disk.sync_dir(Path::new("")).unwrap();
-    assert!(
-        disk.crash_image(disk.ops(), CrashMode::Strict, 0)
-            .read_file("b")
-            .is_ok()
-    );
+    assert!(disk.crash_image(disk.ops(), CrashMode::Strict, 0).read_file("b").is_ok());
 }

@@ -76,11 +76,7 @@ fn sync_everything(disk: &SimVfs) {
     for (path, bytes) in everything(disk) {
         match bytes {
             None => disk.sync_dir(&path).unwrap(),
-            Some(_) => disk
-                .open(&path, OpenMode::Read)
-                .unwrap()
-                .sync_all()
-                .unwrap(),
+            Some(_) => disk.open(&path, OpenMode::Read).unwrap().sync_all().unwrap(),
         }
     }
 }

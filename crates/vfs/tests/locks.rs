@@ -58,10 +58,7 @@ fn a_left_over_lock_file_means_nothing_whatever_it_says() {
     for contents in ["", "1\n", "no number at all, and rather long", "\u{fe}"] {
         std::fs::write(&path, contents).unwrap();
         drop(OsVfs.lock(&path).unwrap());
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            format!("{}\n", std::process::id())
-        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 }
 
@@ -98,10 +95,7 @@ fn spawn_holder(path: &Path) -> Child {
         .spawn()
         .unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
-    let locked = output
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line == "locked");
+    let locked = output.lines().map_while(Result::ok).any(|line| line == "locked");
     assert!(locked, "the child did not lock");
     child
 }

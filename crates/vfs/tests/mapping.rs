@@ -9,18 +9,12 @@ use std::path::Path;
 fn on_both(check: impl Fn(&dyn File)) {
     let dir = tempfile::tempdir().unwrap();
     check(&*OsVfs.open(&dir.path().join("f"), OpenMode::Create).unwrap());
-    check(
-        &*SimVfs::new()
-            .open(Path::new("f"), OpenMode::Create)
-            .unwrap(),
-    );
+    check(&*SimVfs::new().open(Path::new("f"), OpenMode::Create).unwrap());
 }
 
 fn bytes(mapping: &Mapping, offset: u64, len: usize) -> Vec<u8> {
     // SAFETY: the tests ask only for bytes inside the file, and write nothing meanwhile.
-    unsafe { mapping.slice(offset, len) }
-        .expect("inside the mapping")
-        .to_vec()
+    unsafe { mapping.slice(offset, len) }.expect("inside the mapping").to_vec()
 }
 
 #[test]
@@ -51,13 +45,7 @@ fn nothing_outside_the_reserved_range_is_handed_out() {
     on_both(|file| {
         file.set_len(8192).unwrap();
         let mapping = file.map(4096).unwrap();
-        for (offset, len) in [
-            (4096, 1),
-            (4095, 2),
-            (0, 4097),
-            (u64::MAX, 1),
-            (u64::MAX, usize::MAX),
-        ] {
+        for (offset, len) in [(4096, 1), (4095, 2), (0, 4097), (u64::MAX, 1), (u64::MAX, usize::MAX)] {
             // SAFETY: nothing is handed out.
             let slice = unsafe { mapping.slice(offset, len) };
             assert!(slice.is_none(), "{offset} {len}");

@@ -8,9 +8,7 @@ use std::path::Path;
 fn a_listing_is_sorted_and_names_links_as_other() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["b", "a", "c"] {
-        OsVfs
-            .open(&dir.path().join(name), OpenMode::CreateNew)
-            .unwrap();
+        OsVfs.open(&dir.path().join(name), OpenMode::CreateNew).unwrap();
     }
     OsVfs.create_dir(&dir.path().join("d")).unwrap();
     symlink("a", dir.path().join("link")).unwrap();
@@ -18,17 +16,7 @@ fn a_listing_is_sorted_and_names_links_as_other() {
     let entries = OsVfs.read_dir(dir.path()).unwrap();
     let found: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.kind)).collect();
     use EntryKind::{Dir, File, Other};
-    assert_eq!(
-        found,
-        [
-            ("a", File),
-            ("b", File),
-            ("c", File),
-            ("d", Dir),
-            ("dangling", Other),
-            ("link", Other)
-        ]
-    );
+    assert_eq!(found, [("a", File), ("b", File), ("c", File), ("d", Dir), ("dangling", Other), ("link", Other)]);
 }
 
 #[test]
@@ -40,20 +28,14 @@ fn the_kind_of_a_path_follows_links() {
     symlink("nowhere", at("dangling")).unwrap();
     assert_eq!(OsVfs.kind(&at("link")).unwrap(), Some(EntryKind::Dir));
     assert_eq!(OsVfs.kind(&at("dangling")).unwrap(), None);
-    assert_eq!(
-        OsVfs.kind(Path::new("/dev/null")).unwrap(),
-        Some(EntryKind::Other)
-    );
+    assert_eq!(OsVfs.kind(Path::new("/dev/null")).unwrap(), Some(EntryKind::Other));
 }
 
 #[test]
 fn the_empty_path_is_the_current_directory() {
     assert_eq!(OsVfs.kind(Path::new("")).unwrap(), Some(EntryKind::Dir));
     OsVfs.sync_dir(Path::new("")).unwrap();
-    assert_eq!(
-        OsVfs.read_dir(Path::new("")).unwrap(),
-        OsVfs.read_dir(Path::new(".")).unwrap()
-    );
+    assert_eq!(OsVfs.read_dir(Path::new("")).unwrap(), OsVfs.read_dir(Path::new(".")).unwrap());
 }
 
 #[test]
@@ -61,21 +43,14 @@ fn synchronising_a_file_as_a_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     OsVfs.open(&path, OpenMode::CreateNew).unwrap();
-    assert_eq!(
-        OsVfs.sync_dir(&path).unwrap_err().raw_os_error(),
-        Some(libc::ENOTDIR)
-    );
+    assert_eq!(OsVfs.sync_dir(&path).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
 }
 
 #[test]
 fn create_keeps_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    OsVfs
-        .open(&path, OpenMode::CreateNew)
-        .unwrap()
-        .write_all_at(b"kept", 0)
-        .unwrap();
+    OsVfs.open(&path, OpenMode::CreateNew).unwrap().write_all_at(b"kept", 0).unwrap();
     let file = OsVfs.open(&path, OpenMode::Create).unwrap();
     assert_eq!((file.len().unwrap(), file.is_empty().unwrap()), (4, false));
 }

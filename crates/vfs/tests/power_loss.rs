@@ -27,24 +27,14 @@ fn show(disk: &SimVfs) -> String {
     let files = disk.files().unwrap();
     let show = |path: &Path| {
         let bytes = disk.read_file(path).unwrap();
-        format!(
-            "{}={}",
-            path.display(),
-            String::from_utf8_lossy(&bytes).replace('\0', "0")
-        )
+        format!("{}={}", path.display(), String::from_utf8_lossy(&bytes).replace('\0', "0"))
     };
-    files
-        .iter()
-        .map(|(path, _)| show(path))
-        .collect::<Vec<_>>()
-        .join(" ")
+    files.iter().map(|(path, _)| show(path)).collect::<Vec<_>>().join(" ")
 }
 
 /// All outcomes of a power loss now, over many seeds.
 fn outcomes(disk: &SimVfs, mode: CrashMode) -> BTreeSet<String> {
-    (0..SEEDS)
-        .map(|seed| show(&disk.crash_image(disk.ops(), mode, seed)))
-        .collect()
+    (0..SEEDS).map(|seed| show(&disk.crash_image(disk.ops(), mode, seed))).collect()
 }
 
 fn check(disk: &SimVfs, mode: CrashMode, expected: &[&str]) {
@@ -210,13 +200,7 @@ fn durable(len: usize, old: u8) -> (SimVfs, Arc<dyn File>) {
 
 /// The contents of "a" after each of many power losses.
 fn contents(disk: &SimVfs, mode: CrashMode) -> Vec<Vec<u8>> {
-    (0..SEEDS)
-        .map(|seed| {
-            disk.crash_image(disk.ops(), mode, seed)
-                .read_file("a")
-                .unwrap()
-        })
-        .collect()
+    (0..SEEDS).map(|seed| disk.crash_image(disk.ops(), mode, seed).read_file("a").unwrap()).collect()
 }
 
 #[test]
@@ -227,17 +211,10 @@ fn a_torn_overwrite_leaves_each_sector_old_or_new() {
         let mut patterns = BTreeSet::new();
         for bytes in contents(&disk, mode) {
             let pattern: Vec<u8> = bytes.chunks(unit).map(|c| c[0]).collect();
-            assert!(
-                bytes.chunks(unit).all(|c| c.iter().all(|b| *b == c[0])),
-                "{mode:?}: a torn unit"
-            );
+            assert!(bytes.chunks(unit).all(|c| c.iter().all(|b| *b == c[0])), "{mode:?}: a torn unit");
             patterns.insert(pattern);
         }
-        assert_eq!(
-            patterns.len(),
-            8,
-            "{mode:?} does not reach every combination"
-        );
+        assert_eq!(patterns.len(), 8, "{mode:?} does not reach every combination");
     }
 }
 
@@ -246,14 +223,8 @@ fn a_sector_written_twice_never_shows_the_second_write_without_the_first() {
     let (disk, file) = durable(512, b'o');
     file.write_all_at(b"1", 0).unwrap();
     file.write_all_at(b"2", 100).unwrap();
-    let seen: BTreeSet<_> = contents(&disk, Random)
-        .iter()
-        .map(|b| (b[0], b[100]))
-        .collect();
-    assert_eq!(
-        seen,
-        BTreeSet::from([(b'o', b'o'), (b'1', b'o'), (b'1', b'2')])
-    );
+    let seen: BTreeSet<_> = contents(&disk, Random).iter().map(|b| (b[0], b[100])).collect();
+    assert_eq!(seen, BTreeSet::from([(b'o', b'o'), (b'1', b'o'), (b'1', b'2')]));
 }
 
 #[test]
@@ -261,10 +232,7 @@ fn a_later_write_may_survive_an_earlier_one_in_another_sector() {
     let (disk, file) = durable(1024, b'o');
     file.write_all_at(b"1", 0).unwrap();
     file.write_all_at(b"2", 512).unwrap();
-    let seen: BTreeSet<_> = contents(&disk, Random)
-        .iter()
-        .map(|b| (b[0], b[512]))
-        .collect();
+    let seen: BTreeSet<_> = contents(&disk, Random).iter().map(|b| (b[0], b[512])).collect();
     assert_eq!(seen.len(), 4);
 }
 
@@ -299,10 +267,7 @@ fn a_cut_may_be_lost_and_takes_its_bytes_along_if_not() {
 fn growth_may_survive_without_data_and_then_reads_zeros() {
     let (disk, file) = durable(512, b'o');
     file.write_all_at(&[b'n'; 512], 512).unwrap();
-    let seen: BTreeSet<_> = contents(&disk, Random)
-        .iter()
-        .map(|b| b.get(512).copied())
-        .collect();
+    let seen: BTreeSet<_> = contents(&disk, Random).iter().map(|b| b.get(512).copied()).collect();
     assert_eq!(seen, BTreeSet::from([None, Some(0), Some(b'n')]));
 }
 
@@ -323,11 +288,7 @@ fn an_image_of_an_earlier_moment_knows_nothing_of_later_ones() {
     assert_eq!(disk.ops(), states.len() as u64 - 1);
     // Forwards, and backwards against any cache.
     for at in (0..states.len()).chain((0..states.len()).rev()) {
-        assert_eq!(
-            show(&disk.crash_image(at as u64, Kept, 0)),
-            states[at],
-            "after {at} operations"
-        );
+        assert_eq!(show(&disk.crash_image(at as u64, Kept, 0)), states[at], "after {at} operations");
     }
 }
 
@@ -354,13 +315,7 @@ fn equal_seeds_give_equal_images_and_different_seeds_different_ones() {
     let (disk, file) = durable(4096, b'o');
     file.write_all_at(&[b'n'; 4096], 0).unwrap();
     assert_eq!(contents(&disk, Random), contents(&disk, Random));
-    assert!(
-        contents(&disk, Random)
-            .iter()
-            .collect::<BTreeSet<_>>()
-            .len()
-            > 50
-    );
+    assert!(contents(&disk, Random).iter().collect::<BTreeSet<_>>().len() > 50);
 }
 
 #[test]
@@ -429,12 +384,7 @@ fn a_process_that_dies_leaves_the_cache_to_the_next_one_and_nothing_more_durable
     // What the next one synchronises is durable, including what the dead one wrote.
     open(&next, "a").sync_data().unwrap();
     sync_root(&next);
-    assert_eq!(
-        next.crash_image(next.ops(), Strict, 0)
-            .read_file("a")
-            .unwrap(),
-        b"x"
-    );
+    assert_eq!(next.crash_image(next.ops(), Strict, 0).read_file("a").unwrap(), b"x");
 }
 
 #[test]

@@ -274,3 +274,79 @@ impl NewRecord<'_> {
         Self { kind, payload: &[], crc: crate::record::payload_crc(&[]), time_ms, level }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halodb_vfs::{OpenMode, SimVfs, Vfs};
+
+    fn buffer(segment_len: u64) -> Buffer {
+        let file = SimVfs::new().open("segment".as_ref(), OpenMode::Create).unwrap();
+        let header = SegmentHeader {
+            number: 1,
+            uuid: [1; 16],
+            incarnation: 1,
+            prev_last_lsn: Lsn(0),
+            first_lsn: Lsn(1),
+            time_mark_ms: 0,
+            segment_len,
+        };
+        Buffer::new(Position { file, header, offset: RECORDS_START, next: Lsn(1), last: Lsn(0) }, VecDeque::new())
+    }
+
+    fn mark(level: Durability) -> NewRecord<'static> {
+        NewRecord::mark(RecordKind::Commit, 0, level)
+    }
+
+    #[test]
+    fn the_first_record_of_a_group_states_what_is_synced_when_it_is_written() {
+        // Both enter the buffer while an earlier group still syncs.
+        let mut b = buffer(4096);
+        b.push(mark(Durability::Sync), Lsn(0));
+        b.push(mark(Durability::Sync), Lsn(0));
+        let taken = b.take(Lsn(7));
+        let header =
+            |at: u64| RecordHeader::decode(&taken.chunks[0].bytes[at as usize - 512..], Place::new(&[1; 16], 1), at);
+        assert_eq!(header(512).unwrap().synced, Lsn(7));
+        assert_eq!(header(560).unwrap().synced, Lsn(0));
+    }
+
+    #[test]
+    fn a_write_ends_with_zeros_where_the_segment_has_room() {
+        let check = |segment_len, zeros| {
+            let mut b = buffer(segment_len);
+            b.push(mark(Durability::Sync), Lsn(0));
+            assert_eq!(b.take(Lsn(0)).chunks[0].bytes.len(), HEADER_LEN + zeros);
+        };
+        check(4096, 48);
+        check(512 + 48 + 48, 48);
+    }
+
+    #[test]
+    fn room_is_kept_for_the_close_marker() {
+        let b = buffer(512 + 48 + 48 + 8);
+        assert!(b.fits(48));
+        assert!(b.fits(56));
+        assert!(!b.fits(64));
+    }
+
+    #[test]
+    fn settling_stops_at_the_first_record_whose_level_is_not_reached() {
+        let mut b = buffer(4096);
+        for level in [Durability::Memory, Durability::Sync, Durability::Sync, Durability::Buffered] {
+            b.push(mark(level), Lsn(0));
+        }
+        let mut settle = |written, synced| {
+            b.settle(|level| match level {
+                Durability::Memory => Lsn(4),
+                Durability::Buffered => Lsn(written),
+                Durability::Sync => Lsn(synced),
+            })
+        };
+        assert_eq!(settle(4, 0), Some(Lsn(1)));
+        assert_eq!(settle(4, 2), Some(Lsn(2)));
+        assert_eq!(settle(3, 3), Some(Lsn(3)));
+        assert_eq!(settle(4, 3), Some(Lsn(4)));
+        assert_eq!(settle(4, 3), None);
+    }
+}

@@ -139,6 +139,15 @@ fn run(call: u64, fault: Fault, repeat: Repeat) -> World {
         let image = sim.crash_image(sim.ops(), mode, seed);
         world.verify(&image, world.synced, &what);
     }
+    // The machine stays up: the next process builds on what it reads, and then the power fails.
+    let (recovery, _) = recover_known(&sim, world.known()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let (clean, last, wal) = (recovery.clean(), recovery.last().0, recovery.into_wal().unwrap());
+    let lsn = wal.append(vec![1], 0, Sync).unwrap().0;
+    drop(wal);
+    assert!(clean || lsn > world.given.keys().max().copied().unwrap_or(0), "{what}");
+    world.given.retain(|lsn, _| *lsn <= last);
+    world.given.insert(lsn, vec![1]);
+    world.verify(&sim.crash_image(sim.ops(), CrashMode::Strict, 0), lsn, &what);
     world
 }
 
@@ -237,17 +246,21 @@ fn a_process_that_reads_what_a_failed_sync_left_in_the_cache_makes_it_durable_fi
 
 #[test]
 fn a_close_marker_whose_sync_failed_is_made_durable_by_the_life_that_builds_on_it() {
-    let sim = disk();
-    let wal = create(&sim);
-    wal.append(vec![1], 0, Sync).unwrap();
-    sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
-    assert!(wal.close(0).is_err());
-    drop(wal);
-    let (wal, _) = reopen(&sim);
-    wal.append(vec![2], 0, Sync).unwrap();
-    drop(wal);
-    let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
-    assert_eq!(recover(&after).unwrap().1.len(), 2);
+    // Of these sizes, some put the marker at the end of a sector or page that is not written again by itself.
+    for size in (0..8192).step_by(8) {
+        let sim = disk();
+        let options = || halodb_wal::WalOptions { first_segment_bytes: 16 << 10, ..options() };
+        let wal = Wal::create(std::sync::Arc::new(sim.clone()), &dir(), options()).unwrap();
+        wal.append(vec![1; size], 0, Sync).unwrap();
+        sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
+        assert!(wal.close(0).is_err());
+        drop(wal);
+        let (wal, _) = reopen(&sim);
+        wal.append(vec![2], 0, Sync).unwrap();
+        drop(wal);
+        let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
+        assert_eq!(recover(&after).unwrap().1.len(), 2, "{size}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 use common::*;
 use halodb_vfs::{SimVfs, Vfs};
-use halodb_wal::{Durability, Error, Known, Lsn, Payload, RecordKind, Wal};
+use halodb_wal::{Durability, Error, Known, Lsn, RecordKind, Wal};
 
 use Durability::{Memory, Sync};
 
@@ -266,17 +266,10 @@ fn a_payload_that_is_a_copy_of_the_log_does_not_verify() {
 }
 
 #[test]
-fn a_group_appended_while_another_syncs_still_states_what_is_synced_when_it_is_written() {
-    let sim = disk();
-    let wal = create(&sim);
-    let append = || wal.sequence().append(Payload::new(vec![1; 10]), 0, Sync).unwrap();
-    append();
-    // The second record enters the buffer before the first is synced, but is written after it.
-    let first = wal.appended();
-    wal.wait(first, Sync).unwrap();
-    append();
-    wal.sync().unwrap();
-    assert_eq!(records_of(&sim, 1)[1].1.synced, Lsn(1));
+fn surviving_records_prove_what_they_state() {
+    let (recovery, commits) = recover(&crashed(3, 4)).unwrap();
+    assert_eq!((recovery.proven(), recovery.last(), commits.len()), (Lsn(3), Lsn(7), 7));
+    assert_eq!(recovery.dropped(), None);
 }
 
 #[test]

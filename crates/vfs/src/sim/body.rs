@@ -57,27 +57,17 @@ impl Change {
 
 /// The numbers of the units of `unit` bytes that `len` bytes at `offset` touch.
 pub(super) fn units(offset: u64, len: usize, unit: u64) -> Range<u64> {
-    if len == 0 {
-        0..0
-    } else {
-        offset / unit..(offset + len as u64).div_ceil(unit)
-    }
+    if len == 0 { 0..0 } else { offset / unit..(offset + len as u64).div_ceil(unit) }
 }
 
 impl Body {
     pub(super) fn write(&mut self, op: u64, offset: u64, data: &Arc<[u8]>) {
-        let change = Change::Write {
-            offset,
-            data: Arc::clone(data),
-        };
+        let change = Change::Write { offset, data: Arc::clone(data) };
         self.pending.push(PendingChange { op, change });
     }
 
     pub(super) fn set_len(&mut self, op: u64, len: u64) {
-        self.pending.push(PendingChange {
-            op,
-            change: Change::SetLen(len),
-        });
+        self.pending.push(PendingChange { op, change: Change::SetLen(len) });
     }
 
     /// Durable contents plus the stale sectors: where a reader's view starts.
@@ -145,10 +135,7 @@ impl Body {
 
 impl From<Pages> for Body {
     fn from(pages: Pages) -> Self {
-        Self {
-            pages,
-            ..Self::default()
-        }
+        Self { pages, ..Self::default() }
     }
 }
 

@@ -11,12 +11,7 @@ use std::sync::Arc;
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
 impl State {
-    pub(super) fn read_at(
-        &mut self,
-        inode: Inode,
-        buf: &mut [u8],
-        offset: u64,
-    ) -> io::Result<usize> {
+    pub(super) fn read_at(&mut self, inode: Inode, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let n = self.transfer(Call::Read, buf.len())?;
         if offset > MAX_OFFSET {
             return Err(errno(libc::EINVAL));
@@ -24,13 +19,7 @@ impl State {
         self.live(inode)?.memory.read(&mut buf[..n], offset)
     }
 
-    pub(super) fn write_at(
-        &mut self,
-        inode: Inode,
-        writable: bool,
-        buf: &[u8],
-        offset: u64,
-    ) -> io::Result<usize> {
+    pub(super) fn write_at(&mut self, inode: Inode, writable: bool, buf: &[u8], offset: u64) -> io::Result<usize> {
         let n = self.transfer(Call::Write, buf.len())?;
         if offset > MAX_OFFSET {
             return Err(errno(libc::EINVAL));
@@ -49,11 +38,7 @@ impl State {
 
     pub(super) fn write_all(&mut self, inode: Inode, offset: u64, data: &[u8]) -> io::Result<()> {
         self.live(inode)?.memory.write_all(data, offset)?;
-        self.log.push(Op::Write {
-            inode,
-            offset,
-            data: Arc::from(data),
-        });
+        self.log.push(Op::Write { inode, offset, data: Arc::from(data) });
         Ok(())
     }
 

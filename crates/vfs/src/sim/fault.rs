@@ -83,8 +83,7 @@ impl Faults {
     }
 
     pub(super) fn inject(&mut self, call: u64, fault: Fault, repeat: Repeat) {
-        self.planned
-            .push((self.calls.saturating_add(call), fault, repeat));
+        self.planned.push((self.calls.saturating_add(call), fault, repeat));
     }
 
     pub(super) fn heal(&mut self) {
@@ -104,11 +103,7 @@ impl Faults {
                 }
                 Some(fault)
             }
-            None => self
-                .sticky
-                .iter()
-                .find(|(kind, _)| *kind == call)
-                .map(|(_, fault)| *fault),
+            None => self.sticky.iter().find(|(kind, _)| *kind == call).map(|(_, fault)| *fault),
         };
         self.struck += u64::from(fault.is_some());
         fault

@@ -37,11 +37,7 @@ pub(super) struct SimFile {
 impl SimFile {
     /// Wraps a handle that [`State::open`] has counted.
     pub(super) fn new(access: Access, inode: Inode, writable: bool) -> Self {
-        Self {
-            access,
-            inode,
-            writable,
-        }
+        Self { access, inode, writable }
     }
 }
 
@@ -53,10 +49,7 @@ impl Drop for SimFile {
 
 impl fmt::Debug for SimFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimFile")
-            .field("inode", &self.inode.0)
-            .field("writable", &self.writable)
-            .finish()
+        f.debug_struct("SimFile").field("inode", &self.inode.0).field("writable", &self.writable).finish()
     }
 }
 
@@ -66,9 +59,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.access
-            .call()?
-            .write_at(self.inode, self.writable, buf, offset)
+        self.access.call()?.write_at(self.inode, self.writable, buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -64,17 +64,10 @@ pub(super) fn crash(medium: &Medium, mode: CrashMode, seed: u64) -> Medium {
         CrashMode::Prefix => random_cut(medium, &mut rng),
         _ => 0,
     };
-    let by_order = matches!(
-        mode,
-        CrashMode::Strict | CrashMode::Prefix | CrashMode::Kept
-    );
+    let by_order = matches!(mode, CrashMode::Strict | CrashMode::Prefix | CrashMode::Kept);
 
     let names: Vec<&PendingNames> = if by_order {
-        medium
-            .names
-            .iter()
-            .take_while(|change| change.op < cut)
-            .collect()
+        medium.names.iter().take_while(|change| change.op < cut).collect()
     } else {
         random_names(&medium.names, &mut rng)
     };
@@ -97,23 +90,13 @@ pub(super) fn crash(medium: &Medium, mode: CrashMode, seed: u64) -> Medium {
         };
         files.insert(inode, Body::from(pages));
     }
-    Medium {
-        at: 0,
-        files,
-        dirs,
-        names: Vec::new(),
-    }
+    Medium { at: 0, files, dirs, names: Vec::new() }
 }
 
 /// The number of the first operation that is lost, for [`CrashMode::Prefix`].
 fn random_cut(medium: &Medium, rng: &mut Rng) -> u64 {
     let mut ops: Vec<u64> = medium.names.iter().map(|change| change.op).collect();
-    ops.extend(
-        medium
-            .files
-            .values()
-            .flat_map(|body| body.pending.iter().map(|p| p.op)),
-    );
+    ops.extend(medium.files.values().flat_map(|body| body.pending.iter().map(|p| p.op)));
     ops.sort_unstable();
     let kept = rng.below(ops.len() as u64 + 1) as usize;
     ops.get(kept).copied().unwrap_or(u64::MAX)
@@ -121,11 +104,7 @@ fn random_cut(medium: &Medium, rng: &mut Rng) -> u64 {
 
 fn first_changes(body: &Body, cut: u64, rng: &mut Rng) -> Pages {
     let with_stale = !body.stale.is_empty() && rng.coin();
-    let mut pages = if with_stale {
-        body.with_stale()
-    } else {
-        body.pages.clone()
-    };
+    let mut pages = if with_stale { body.with_stale() } else { body.pages.clone() };
     for p in body.pending.iter().take_while(|p| p.op < cut) {
         p.change.apply(&mut pages);
     }

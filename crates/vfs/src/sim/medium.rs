@@ -31,10 +31,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn old(inode: Inode) -> Self {
-        Self {
-            inode: Some(inode),
-            op: 0,
-        }
+        Self { inode: Some(inode), op: 0 }
     }
 }
 
@@ -56,12 +53,7 @@ pub(super) struct Effect {
 
 impl Medium {
     pub(super) fn empty() -> Self {
-        Self {
-            at: 0,
-            files: BTreeMap::new(),
-            dirs: BTreeMap::from([(ROOT, BTreeMap::new())]),
-            names: Vec::new(),
-        }
+        Self { at: 0, files: BTreeMap::new(), dirs: BTreeMap::from([(ROOT, BTreeMap::new())]), names: Vec::new() }
     }
 
     /// Applies the operations of `log` up to number `at`.
@@ -84,11 +76,7 @@ impl Medium {
             }
             Op::Rename { from, to, inode } => self.pend(&[(from, None), (to, Some(*inode))]),
             Op::Remove { name } => self.pend(&[(name, None)]),
-            Op::Write {
-                inode,
-                offset,
-                data,
-            } => self.body(*inode).write(at, *offset, data),
+            Op::Write { inode, offset, data } => self.body(*inode).write(at, *offset, data),
             Op::SetLen { inode, len } => self.body(*inode).set_len(at, *len),
             Op::Sync { inode } => self.body(*inode).sync(),
             Op::SyncLost { inode } => self.body(*inode).sync_lost(),
@@ -96,13 +84,7 @@ impl Medium {
             Op::Plant { name, inode, pages } => {
                 self.files.insert(*inode, Body::from(pages.clone()));
                 let names = self.dirs.entry(name.dir).or_default();
-                names.insert(
-                    name.name.clone(),
-                    Slot {
-                        inode: Some(*inode),
-                        op: at,
-                    },
-                );
+                names.insert(name.name.clone(), Slot { inode: Some(*inode), op: at });
             }
         }
     }
@@ -114,16 +96,9 @@ impl Medium {
     fn pend(&mut self, effects: &[(&Name, Option<Inode>)]) {
         let effects = effects
             .iter()
-            .map(|(name, inode)| Effect {
-                name: (*name).clone(),
-                inode: *inode,
-                synced: false,
-            })
+            .map(|(name, inode)| Effect { name: (*name).clone(), inode: *inode, synced: false })
             .collect();
-        self.names.push(PendingNames {
-            op: self.at,
-            effects,
-        });
+        self.names.push(PendingNames { op: self.at, effects });
     }
 
     /// Makes the pending changes in `dir` durable, and with each of them the older ones of the same names: a name
@@ -136,8 +111,8 @@ impl Medium {
             for effect in &mut change.effects {
                 effect.synced |= effect.name.dir == dir;
             }
-            due[i] = change.effects.iter().all(|e| e.synced)
-                || change.effects.iter().any(|e| due_names.contains(&e.name));
+            due[i] =
+                change.effects.iter().all(|e| e.synced) || change.effects.iter().any(|e| due_names.contains(&e.name));
             if due[i] {
                 due_names.extend(change.effects.iter().map(|e| e.name.clone()));
             }
@@ -156,10 +131,7 @@ impl PendingNames {
     /// Makes the change durable, except where a younger one is durable already.
     pub(super) fn settle(&self, dirs: &mut BTreeMap<Inode, BTreeMap<OsString, Slot>>) {
         for effect in &self.effects {
-            let new = Slot {
-                inode: effect.inode,
-                op: self.op,
-            };
+            let new = Slot { inode: effect.inode, op: self.op };
             let names = dirs.entry(effect.name.dir).or_default();
             let slot = names.entry(effect.name.name.clone()).or_insert(new);
             if slot.op <= self.op {

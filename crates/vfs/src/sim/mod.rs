@@ -93,10 +93,7 @@ impl fmt::Debug for SimVfs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.access.disk.lock();
         let (ops, calls) = (state.ops(), state.faults.calls());
-        f.debug_struct("SimVfs")
-            .field("ops", &ops)
-            .field("calls", &calls)
-            .finish_non_exhaustive()
+        f.debug_struct("SimVfs").field("ops", &ops).field("calls", &calls).finish_non_exhaustive()
     }
 }
 
@@ -109,9 +106,7 @@ impl SimVfs {
 
     fn from_medium(medium: Medium) -> Self {
         let disk = Arc::new(Mutex::new(State::new(medium)));
-        Self {
-            access: Access { disk, life: 0 },
-        }
+        Self { access: Access { disk, life: 0 } }
     }
 
     /// The number of operations recorded so far (writes, length changes, name changes, syncs: whatever a crash can fall
@@ -159,9 +154,7 @@ impl SimVfs {
     pub fn restart_process(&self) -> SimVfs {
         let life = self.access.disk.lock().next_life();
         let disk = Arc::clone(&self.access.disk);
-        SimVfs {
-            access: Access { disk, life },
-        }
+        SimVfs { access: Access { disk, life } }
     }
 }
 
@@ -220,10 +213,7 @@ impl SimVfs {
     /// # Errors
     /// `ENOENT` or `ENOTDIR` if the directory is not there, `EISDIR` if the path names one.
     pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        self.access
-            .disk
-            .lock()
-            .plant(path.as_ref(), Pages::from_bytes(bytes))
+        self.access.disk.lock().plant(path.as_ref(), Pages::from_bytes(bytes))
     }
 
     /// Inverts one bit of a file: bit `bit % 8` (0 is the least) of byte `bit / 8`. Durable at once.
@@ -245,11 +235,7 @@ impl SimVfs {
 impl Vfs for SimVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let inode = self.access.call()?.open(path, mode)?;
-        Ok(Arc::new(SimFile::new(
-            self.access.clone(),
-            inode,
-            mode != OpenMode::Read,
-        )))
+        Ok(Arc::new(SimFile::new(self.access.clone(), inode, mode != OpenMode::Read)))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -17,19 +17,8 @@ impl State {
         let inode = self.new_inode();
         self.tree.create(&name, inode, What::File);
         let memory = Memory::Pages(Pages::default());
-        self.files.insert(
-            inode,
-            Live {
-                memory,
-                named: true,
-                handles: 0,
-            },
-        );
-        self.log.push(Op::Create {
-            name,
-            inode,
-            what: What::File,
-        });
+        self.files.insert(inode, Live { memory, named: true, handles: 0 });
+        self.log.push(Op::Create { name, inode, what: What::File });
         inode
     }
 
@@ -70,11 +59,7 @@ impl State {
     }
 
     fn forget_if_unused(&mut self, inode: Inode) {
-        if self
-            .files
-            .get(&inode)
-            .is_some_and(|live| !live.named && live.handles == 0)
-        {
+        if self.files.get(&inode).is_some_and(|live| !live.named && live.handles == 0) {
             self.files.remove(&inode);
         }
     }
@@ -86,11 +71,7 @@ impl State {
         };
         let inode = self.new_inode();
         self.tree.create(&name, inode, What::Dir);
-        self.log.push(Op::Create {
-            name,
-            inode,
-            what: What::Dir,
-        });
+        self.log.push(Op::Create { name, inode, what: What::Dir });
         Ok(())
     }
 
@@ -106,10 +87,7 @@ impl State {
         let dir = self.tree.find_dir(path)?;
         let entries = self.tree.entries(dir);
         let mut entries: Vec<DirEntry> = entries
-            .map(|(name, inode)| DirEntry {
-                name: name.to_string_lossy().into_owned(),
-                kind: self.entry_kind(inode),
-            })
+            .map(|(name, inode)| DirEntry { name: name.to_string_lossy().into_owned(), kind: self.entry_kind(inode) })
             .collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -129,11 +107,7 @@ impl State {
         let Some(renamed) = self.tree.rename(from, to)? else {
             return Ok(());
         };
-        self.log.push(Op::Rename {
-            from: renamed.from,
-            to: renamed.to,
-            inode: renamed.inode,
-        });
+        self.log.push(Op::Rename { from: renamed.from, to: renamed.to, inode: renamed.inode });
         if let Some(replaced) = renamed.replaced {
             self.unlink(replaced);
         }
@@ -171,9 +145,7 @@ impl State {
             _ => return Err(LockError::Io(errno(libc::EISDIR))),
         };
         if !self.locks.insert(inode) {
-            return Err(LockError::Held {
-                pid: Some(std::process::id()),
-            });
+            return Err(LockError::Held { pid: Some(std::process::id()) });
         }
         let pid = format!("{}\n", std::process::id());
         let written = self.write_all(inode, 0, pid.as_bytes());

@@ -31,21 +31,13 @@ pub(super) enum What {
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     /// A new, empty file or directory under a new name.
-    Create {
-        name: Name,
-        inode: Inode,
-        what: What,
-    },
+    Create { name: Name, inode: Inode, what: What },
     /// `inode` changes its name; whatever had the new one is replaced.
     Rename { from: Name, to: Name, inode: Inode },
     /// A name of a file or empty directory goes.
     Remove { name: Name },
     /// Bytes are written.
-    Write {
-        inode: Inode,
-        offset: u64,
-        data: Arc<[u8]>,
-    },
+    Write { inode: Inode, offset: u64, data: Arc<[u8]> },
     /// The length changes.
     SetLen { inode: Inode, len: u64 },
     /// The file was synchronised.
@@ -55,9 +47,5 @@ pub(super) enum Op {
     /// The names in the directory were synchronised.
     SyncDir { dir: Inode },
     /// A test replaced the contents from outside: durable at once.
-    Plant {
-        name: Name,
-        inode: Inode,
-        pages: Pages,
-    },
+    Plant { name: Name, inode: Inode, pages: Pages },
 }

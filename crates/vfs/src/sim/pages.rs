@@ -99,9 +99,7 @@ impl Pages {
 
     /// The stored runs in order of offset: everything else is zero. A run may reach beyond the length with zeros.
     pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.pages
-            .iter()
-            .map(|(page, bytes)| (page * PAGE, &bytes[..]))
+        self.pages.iter().map(|(page, bytes)| (page * PAGE, &bytes[..]))
     }
 }
 

@@ -44,21 +44,12 @@ impl State {
         for (inode, body) in &base.files {
             next = next.max(inode.0 + 1);
             let memory = Memory::Pages(body.pages.clone());
-            files.insert(
-                *inode,
-                Live {
-                    memory,
-                    named: true,
-                    handles: 0,
-                },
-            );
+            files.insert(*inode, Live { memory, named: true, handles: 0 });
         }
         let mut dirs = BTreeMap::new();
         for (inode, names) in &base.dirs {
             next = next.max(inode.0 + 1);
-            let present = names
-                .iter()
-                .filter_map(|(name, slot)| Some((name.clone(), slot.inode?)));
+            let present = names.iter().filter_map(|(name, slot)| Some((name.clone(), slot.inode?)));
             dirs.insert(*inode, present.collect());
         }
         Self {
@@ -96,11 +87,7 @@ impl State {
 
     /// Fails if the process that calls is dead.
     pub(super) fn check_life(&self, life: u64) -> io::Result<()> {
-        if life == self.life {
-            Ok(())
-        } else {
-            Err(errno(libc::ESTALE))
-        }
+        if life == self.life { Ok(()) } else { Err(errno(libc::ESTALE)) }
     }
 
     /// Ends the life of the present process: what it wrote stays in the cache, its locks go. Returns the next life.

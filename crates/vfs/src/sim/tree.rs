@@ -37,19 +37,11 @@ impl Tree {
     }
 
     pub(super) fn what(&self, inode: Inode) -> What {
-        if self.dirs.contains_key(&inode) {
-            What::Dir
-        } else {
-            What::File
-        }
+        if self.dirs.contains_key(&inode) { What::Dir } else { What::File }
     }
 
     pub(super) fn entries(&self, dir: Inode) -> impl Iterator<Item = (&OsString, Inode)> {
-        self.dirs
-            .get(&dir)
-            .into_iter()
-            .flatten()
-            .map(|(name, inode)| (name, *inode))
+        self.dirs.get(&dir).into_iter().flatten().map(|(name, inode)| (name, *inode))
     }
 
     /// Follows a path, component by component, from the root.
@@ -71,13 +63,7 @@ impl Tree {
                     }
                     let found = self.dirs[&here].get(name).copied();
                     if components.peek().is_none() {
-                        return Ok(Place::Named(
-                            Name {
-                                dir: here,
-                                name: name.to_owned(),
-                            },
-                            found,
-                        ));
+                        return Ok(Place::Named(Name { dir: here, name: name.to_owned() }, found));
                     }
                     let inode = found.ok_or_else(|| errno(libc::ENOENT))?;
                     if self.what(inode) == What::File {
@@ -112,10 +98,7 @@ impl Tree {
         if what == What::Dir {
             self.dirs.insert(inode, BTreeMap::new());
         }
-        self.dirs
-            .entry(name.dir)
-            .or_default()
-            .insert(name.name.clone(), inode);
+        self.dirs.entry(name.dir).or_default().insert(name.name.clone(), inode);
     }
 
     /// Renames; `None` if both names mean the same already.
@@ -146,26 +129,14 @@ impl Tree {
             self.dirs.remove(&target);
         }
         self.dirs.entry(from.dir).or_default().remove(&from.name);
-        self.dirs
-            .entry(to.dir)
-            .or_default()
-            .insert(to.name.clone(), inode);
-        Ok(Some(Renamed {
-            from,
-            to,
-            inode,
-            replaced: target,
-        }))
+        self.dirs.entry(to.dir).or_default().insert(to.name.clone(), inode);
+        Ok(Some(Renamed { from, to, inode, replaced: target }))
     }
 
     /// Removes the name of a file or of an empty directory.
     pub(super) fn remove(&mut self, path: &Path, what: What) -> io::Result<(Name, Inode)> {
         let Place::Named(name, inode) = self.walk(path)? else {
-            return Err(errno(if what == What::Dir {
-                libc::EBUSY
-            } else {
-                libc::EISDIR
-            }));
+            return Err(errno(if what == What::Dir { libc::EBUSY } else { libc::EISDIR }));
         };
         let inode = inode.ok_or_else(|| errno(libc::ENOENT))?;
         match (what, self.what(inode)) {
@@ -183,10 +154,7 @@ impl Tree {
 
     /// Whether `dir` is `top` or lies somewhere below it.
     fn contains(&self, top: Inode, dir: Inode) -> bool {
-        top == dir
-            || self
-                .entries(top)
-                .any(|(_, inode)| self.contains(inode, dir))
+        top == dir || self.entries(top).any(|(_, inode)| self.contains(inode, dir))
     }
 }
 
