@@ -1,0 +1,113 @@
+//! [`Setup`]: the configurations that campaigns run under. All are small, so that memtables fill, segments turn over and
+//! chunks end within a few hundred operations.
+
+use halodb::partition::{Create, Options};
+use halodb::vfs::Vfs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One configuration.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// For people.
+    pub name: &'static str,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Bytes of all memtables.
+    pub memtable_bytes: u64,
+    /// Bytes of a log segment, the first one included.
+    pub segment_bytes: u64,
+    /// Bytes of live log that force a merge.
+    pub log_limit_bytes: u64,
+    /// Bytes of tree pages per merge chunk.
+    pub chunk_bytes: u64,
+    /// Filter bits per key.
+    pub filter_bits: u32,
+    /// Seed of the routing hash.
+    pub hash_seed: u64,
+}
+
+/// Everything tiny: every mechanism runs all the time.
+pub const TINY: Setup = Setup {
+    name: "tiny",
+    partitions: 2,
+    page_size: 4096,
+    memtable_bytes: 16 << 10,
+    segment_bytes: 8 << 10,
+    log_limit_bytes: 32 << 10,
+    chunk_bytes: 16 << 10,
+    filter_bits: 10,
+    hash_seed: 1,
+};
+
+/// One partition.
+pub const ONE: Setup = Setup { name: "one", partitions: 1, hash_seed: 2, ..TINY };
+
+/// Four partitions of large pages.
+pub const WIDE: Setup = Setup {
+    name: "wide",
+    partitions: 4,
+    page_size: 16 << 10,
+    memtable_bytes: 128 << 10,
+    segment_bytes: 64 << 10,
+    log_limit_bytes: 256 << 10,
+    chunk_bytes: 64 << 10,
+    filter_bits: 11,
+    hash_seed: 3,
+};
+
+/// One partition of large pages, no filters, a memtable that seldom fills.
+pub const ROOMY: Setup = Setup {
+    name: "roomy",
+    partitions: 1,
+    memtable_bytes: 1 << 20,
+    log_limit_bytes: 4 << 20,
+    filter_bits: 0,
+    hash_seed: 4,
+    ..WIDE
+};
+
+/// All of them.
+pub const ALL: &[Setup] = &[TINY, ONE, WIDE, ROOMY];
+
+impl Setup {
+    /// The configuration that part `index` of a campaign runs under.
+    pub fn number(index: u64) -> &'static Setup {
+        &ALL[(index % ALL.len() as u64) as usize]
+    }
+
+    /// For the engine.
+    pub fn options(&self, create: Create) -> Options {
+        let mut options = Options::default();
+        options.partitions = Some(self.partitions);
+        options.page_size = Some(self.page_size);
+        options.memtable_bytes = self.memtable_bytes;
+        options.segment_bytes = self.segment_bytes;
+        options.first_segment_bytes = self.segment_bytes;
+        options.log_limit_bytes = self.log_limit_bytes;
+        options.chunk_bytes = self.chunk_bytes;
+        options.filter_bits_per_key = self.filter_bits;
+        options.idle_ms = 10_000;
+        options.create = create;
+        options
+    }
+
+    /// For the facade.
+    pub fn builder(&self, disk: Arc<dyn Vfs>, dir: &Path, create: Create) -> halodb::Builder {
+        let builder = halodb::Db::builder(dir)
+            .vfs(disk)
+            .partitions(self.partitions)
+            .page_size(self.page_size)
+            .memtable(self.memtable_bytes)
+            .segment(self.segment_bytes)
+            .log_limit(self.log_limit_bytes)
+            .merge_chunk(self.chunk_bytes)
+            .bits_per_key(self.filter_bits);
+        match create {
+            Create::IfMissing => builder,
+            Create::Never => builder.existing(),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! [`Engine`]: what the campaigns ask of a database, over the partitions and over the facade alike.
+//!
+//! [`Partitions`] drives the engine step by step: background work runs when a workload says so, or when a commit says
+//! that it must. That makes a run a function of its seed. [`Facade`] uses `Db` as a program would, with its threads.
+
+use super::config::Setup;
+use super::ops::{self, Direction, Move, Op, Write};
+use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
+use halodb::vfs::Vfs;
+use halodb::{Db, Depth, Durability};
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A pair as an engine gives it.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// What an engine refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The name of the error's kind.
+    pub kind: String,
+    /// The error and its causes, as they are shown to people.
+    pub text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.text)
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+impl From<partition::Error> for Refusal {
+    fn from(e: partition::Error) -> Self {
+        Refusal { kind: format!("{:?}", e.kind()), text: causes(&e) }
+    }
+}
+
+impl From<halodb::Error> for Refusal {
+    fn from(e: halodb::Error) -> Self {
+        Refusal { kind: format!("{:?}", e.kind()), text: causes(&e) }
+    }
+}
+
+/// Result of an engine's calls.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// What the last open said about the state in which it found the database.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// The last process closed it in order.
+    pub clean: bool,
+    /// A dropped tail of the log, as it is reported.
+    pub dropped: Option<String>,
+}
+
+/// An open database.
+pub trait Engine: Sized {
+    /// What it gives as a snapshot.
+    type View: View;
+
+    /// What this engine does for a step of a workload: the step itself, something like it, or nothing.
+    fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
+        Some(Cow::Borrowed(op))
+    }
+    /// Opens or creates the database in `dir`.
+    fn open(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, create: Create) -> Answer<(Self, Opened)>;
+    /// Commits a batch.
+    fn commit(&mut self, batch: &[Write], level: Durability) -> Answer<()>;
+    /// Commits one put on a condition; whether it held.
+    fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool>;
+    /// The newest value.
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
+    /// A consistent view.
+    fn view(&self) -> Self::View;
+    /// Prepares a merge of everything in memory.
+    fn freeze(&mut self) -> Answer<()>;
+    /// Runs at most `count` background jobs; how many ran.
+    fn jobs(&mut self, count: usize) -> Answer<usize>;
+    /// Lets time pass.
+    fn tick(&mut self, ms: u64) -> Answer<()>;
+    /// Makes everything durable.
+    fn sync(&mut self) -> Answer<()>;
+    /// Closes in order.
+    fn close(&mut self) -> Answer<()>;
+    /// Everything that a deep check finds, one sentence each.
+    fn check(&self) -> Answer<Vec<String>>;
+}
+
+/// A snapshot of a database.
+pub trait View {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
+    /// The pairs of a range.
+    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, way: Direction, limit: usize) -> Answer<Vec<Pair>>;
+    /// The number of pairs of a range.
+    fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Answer<u64>;
+    /// Where each move of a cursor leads; `None` if the engine has no cursors of this kind.
+    fn walk(&self, moves: &[Move]) -> Option<Answer<Vec<Option<Pair>>>>;
+}
+
+/// The engine without threads.
+#[derive(Debug)]
+pub struct Partitions {
+    set: PartitionSet,
+    now_ms: u64,
+}
+
+/// When the simulated clock begins.
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A commit that is stalled for longer than this many jobs will never go on.
+const MOST_JOBS: usize = 10_000;
+
+impl Partitions {
+    fn batch(writes: &[Write]) -> Batch {
+        let mut batch = Batch::new();
+        for write in writes {
+            match write {
+                Write::Put(key, value) => batch.put(&ops::key(*key), &value.bytes()),
+                Write::Delete(key) => batch.delete(&ops::key(*key)),
+                Write::DeleteRange(from, to) => {
+                    let (from, to) = ops::range(*from, *to);
+                    batch.delete_range(&from, to.as_deref());
+                }
+            }
+        }
+        batch
+    }
+
+    /// Runs `attempt` until it is not stalled, with background work in between, as the facade's threads would.
+    fn unstalled<T>(&mut self, attempt: impl Fn(&PartitionSet, u64) -> partition::Result<T>) -> Answer<T> {
+        for _ in 0..MOST_JOBS {
+            match attempt(&self.set, self.now_ms) {
+                Err(e) if e.kind() == partition::ErrorKind::Stalled => {
+                    if self.jobs(1)? == 0 {
+                        return Err(Refusal {
+                            kind: "Stalled".into(),
+                            text: format!("{e}; and there is no job to run"),
+                        });
+                    }
+                }
+                answer => return Ok(answer?),
+            }
+        }
+        Err(Refusal { kind: "Stalled".into(), text: format!("still after {MOST_JOBS} jobs") })
+    }
+}
+
+impl Engine for Partitions {
+    type View = partition::Snapshot;
+
+    fn open(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, create: Create) -> Answer<(Self, Opened)> {
+        let entropy = Entropy { uuid: [0x5a; 16], incarnation: 77, hash_seed: setup.hash_seed };
+        let (set, report) = PartitionSet::open(disk, dir, setup.options(create), entropy, START_MS)?;
+        Ok((Partitions { set, now_ms: START_MS }, Opened { clean: report.clean, dropped: report.dropped }))
+    }
+
+    fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
+        let batch = Self::batch(writes);
+        self.unstalled(|set, now| set.commit(&batch, level, now)).map(drop)
+    }
+
+    fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool> {
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        let outcome = self.unstalled(|set, now| set.commit_if(&batch, &[(key, expect)], level, now))?;
+        Ok(matches!(outcome, Outcome::Committed(_)))
+    }
+
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
+        Ok(self.set.get(key)?.map(|value| value.to_vec()))
+    }
+
+    fn view(&self) -> Self::View {
+        self.set.snapshot()
+    }
+
+    fn freeze(&mut self) -> Answer<()> {
+        Ok(self.set.freeze_all()?)
+    }
+
+    fn jobs(&mut self, count: usize) -> Answer<usize> {
+        for done in 0..count {
+            let Some(job) = self.set.next_job(self.now_ms) else { return Ok(done) };
+            job.run()?;
+        }
+        Ok(count)
+    }
+
+    fn tick(&mut self, ms: u64) -> Answer<()> {
+        self.now_ms += ms;
+        Ok(self.set.tick(self.now_ms)?)
+    }
+
+    fn sync(&mut self) -> Answer<()> {
+        Ok(self.set.sync().map(drop)?)
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        Ok(self.set.close(self.now_ms)?)
+    }
+
+    fn check(&self) -> Answer<Vec<String>> {
+        Ok(findings(self.set.check(Depth::Deep)?))
+    }
+}
+
+fn findings(report: halodb::CheckReport) -> Vec<String> {
+    let sentence = |f: halodb::Finding| match f.offset {
+        Some(offset) => format!("{}@{offset}: {}", f.path.display(), f.what),
+        None => format!("{}: {}", f.path.display(), f.what),
+    };
+    report.findings.into_iter().map(sentence).collect()
+}
+
+impl View for partition::Snapshot {
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
+        Ok(partition::Snapshot::get(self, key)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, way: Direction, limit: usize) -> Answer<Vec<Pair>> {
+        let mut cursor = self.cursor();
+        let begin = if way == Direction::Forward { from } else { to };
+        match (begin, way) {
+            (Bound::Unbounded, Direction::Forward) => cursor.seek_first()?,
+            (Bound::Unbounded, Direction::Backward) => cursor.seek_last()?,
+            (Bound::Included(key) | Bound::Excluded(key), Direction::Forward) => cursor.seek(key)?,
+            (Bound::Included(key) | Bound::Excluded(key), Direction::Backward) => cursor.seek_back(key)?,
+        }
+        let mut pairs = Vec::new();
+        while pairs.len() < limit {
+            let Some(key) = cursor.key().map(<[u8]>::to_vec) else { break };
+            let beyond = match way {
+                Direction::Forward => above(&key, to),
+                Direction::Backward => below(&key, from),
+            };
+            if beyond {
+                break;
+            }
+            if begin != Bound::Excluded(&key[..]) {
+                let value = cursor.value()?.map(<[u8]>::to_vec);
+                pairs.push((key, value.unwrap_or_else(|| b"a key without value".to_vec())));
+            }
+            match way {
+                Direction::Forward => cursor.next()?,
+                Direction::Backward => cursor.prev()?,
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Answer<u64> {
+        Ok(partition::Snapshot::count(self, from, to)?)
+    }
+
+    fn walk(&self, moves: &[Move]) -> Option<Answer<Vec<Option<Pair>>>> {
+        Some(walk(self, moves))
+    }
+}
+
+fn walk(snapshot: &partition::Snapshot, moves: &[Move]) -> Answer<Vec<Option<Pair>>> {
+    let mut cursor = snapshot.cursor();
+    let mut places = Vec::new();
+    for step in moves {
+        let on_key = cursor.key().is_some();
+        match step {
+            Move::First => cursor.seek_first()?,
+            Move::Last => cursor.seek_last()?,
+            Move::Seek(id) => cursor.seek(&ops::key(*id))?,
+            Move::SeekBack(id) => cursor.seek_back(&ops::key(*id))?,
+            Move::Next if on_key => cursor.next()?,
+            Move::Prev if on_key => cursor.prev()?,
+            Move::Next | Move::Prev => {}
+        }
+        let key = cursor.key().map(<[u8]>::to_vec);
+        let value = cursor.value()?.map(<[u8]>::to_vec);
+        places.push(key.zip(value));
+    }
+    Ok(places)
+}
+
+fn above(key: &[u8], to: Bound<&[u8]>) -> bool {
+    match to {
+        Bound::Included(to) => key > to,
+        Bound::Excluded(to) => key >= to,
+        Bound::Unbounded => false,
+    }
+}
+
+fn below(key: &[u8], from: Bound<&[u8]>) -> bool {
+    match from {
+        Bound::Included(from) => key < from,
+        Bound::Excluded(from) => key <= from,
+        Bound::Unbounded => false,
+    }
+}
+
+/// The database with its threads.
+#[derive(Debug)]
+pub struct Facade {
+    db: Db,
+}
+
+impl Engine for Facade {
+    type View = halodb::Snapshot;
+
+    /// The facade has no range deletes but `clear`, at its own level of durability; its threads run the jobs, and it has
+    /// a clock of its own.
+    fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
+        let is_range = |write: &Write| matches!(write, Write::DeleteRange(..));
+        match op {
+            Op::Commit(batch, _) if batch.iter().any(is_range) => {
+                let clear = vec![Write::DeleteRange(ops::CLEAR, None)];
+                Some(Cow::Owned(Op::Commit(clear, Durability::Sync)))
+            }
+            // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
+            Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
+            op => Some(Cow::Borrowed(op)),
+        }
+    }
+
+    fn open(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, create: Create) -> Answer<(Self, Opened)> {
+        let db = setup.builder(disk, dir, create).open()?;
+        let report = db.open_report();
+        let opened = Opened { clean: report.clean, dropped: report.dropped.clone() };
+        Ok((Facade { db }, opened))
+    }
+
+    fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
+        let mut batch = self.db.batch().durability(level);
+        for write in writes {
+            batch = match write {
+                Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                Write::Delete(key) => batch.delete(ops::key(*key)),
+                Write::DeleteRange(..) => return Ok(self.db.clear().map(drop)?),
+            };
+        }
+        Ok(batch.commit().map(drop)?)
+    }
+
+    fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool> {
+        let mut options = halodb::WriteOptions::default();
+        options.durability = Some(level);
+        options.condition = match expect {
+            Expect::Absent => halodb::Condition::IfAbsent,
+            Expect::Present => halodb::Condition::IfPresent,
+        };
+        Ok(self.db.put_with(key, value, &options)?.is_some())
+    }
+
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
+        Ok(self.db.get(key)?.map(|value| value.to_vec()))
+    }
+
+    fn view(&self) -> Self::View {
+        self.db.snapshot()
+    }
+
+    fn freeze(&mut self) -> Answer<()> {
+        Ok(self.db.flush()?)
+    }
+
+    fn jobs(&mut self, _: usize) -> Answer<usize> {
+        Ok(0)
+    }
+
+    fn tick(&mut self, _: u64) -> Answer<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Answer<()> {
+        Ok(self.db.sync().map(drop)?)
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        Ok(self.db.close()?)
+    }
+
+    fn check(&self) -> Answer<Vec<String>> {
+        Ok(findings(self.db.check(Depth::Deep)?))
+    }
+}
+
+impl View for halodb::Snapshot {
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
+        Ok(halodb::Snapshot::get(self, key)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, way: Direction, limit: usize) -> Answer<Vec<Pair>> {
+        let pairs = self.range::<&[u8]>((from, to));
+        let owned = |pair: halodb::Result<(halodb::Key, halodb::Value)>| {
+            let (key, value) = pair?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        match way {
+            Direction::Forward => pairs.take(limit).map(owned).collect(),
+            Direction::Backward => pairs.rev().take(limit).map(owned).collect(),
+        }
+    }
+
+    fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Answer<u64> {
+        Ok(halodb::Snapshot::count::<&[u8]>(self, (from, to))?)
+    }
+
+    fn walk(&self, _: &[Move]) -> Option<Answer<Vec<Option<Pair>>>> {
+        None
+    }
+}

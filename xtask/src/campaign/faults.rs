@@ -1,0 +1,258 @@
+//! `faults`: one call of a short run fails, once or for good, with every error there is; nothing promised is lost.
+//!
+//! A workload runs once to learn how many calls it makes. Then it runs again for each call, with a fault at that call.
+//! What the engine refuses with a typed error is fine; a wrong answer, a panic or a hang is not. At the end the disk is
+//! healed and left as the death of the process would leave it, and as a power loss would; both must hold what was
+//! promised.
+
+use super::config::Setup;
+use super::engine::Partitions;
+use super::guard::{self, Watch};
+use super::ops::{self, Op, Profile};
+use super::oracle::{History, Loss};
+use super::report::{Budget, Failure, Report};
+use super::rng::{Rng, derive, runner};
+use super::session::{Session, Step, Stop, honest, loss_of};
+use super::{Plan, shrink};
+use halodb::vfs::SimVfs;
+use halodb::vfs::sim::{CrashMode, Fault, Repeat};
+use proptest::strategy::{Strategy, ValueTree};
+use std::fmt;
+use std::time::Duration;
+
+/// The faults, with their names on the command line.
+const FAULTS: &[(&str, Fault)] = &[
+    ("eio", Fault::Errno(libc::EIO)),
+    ("enospc", Fault::Errno(libc::ENOSPC)),
+    ("emfile", Fault::Errno(libc::EMFILE)),
+    ("short", Fault::Short),
+    ("syncfailsclean", Fault::SyncFailsClean),
+];
+
+/// Steps of a workload.
+const STEPS: std::ops::Range<usize> = 1..40;
+
+/// A run that takes longer hangs.
+const CASE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A fault at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// Number of the call since the disk was made.
+    pub call: u64,
+    /// What happens to it.
+    pub fault: Fault,
+    /// For how long.
+    pub repeat: Repeat,
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = FAULTS.iter().find(|(_, fault)| *fault == self.fault).map_or("unknown", |(name, _)| name);
+        let repeat = if self.repeat == Repeat::Once { "once" } else { "sticky" };
+        write!(f, "{}:{name}:{repeat}", self.call)
+    }
+}
+
+impl std::str::FromStr for Strike {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let &[call, fault, repeat] = parts.as_slice() else {
+            return Err("write it as CALL:FAULT:once|sticky".to_owned());
+        };
+        let call = call.parse().map_err(|_| format!("{call} is no number"))?;
+        let fault = FAULTS.iter().find(|(name, _)| *name == fault).map(|(_, fault)| *fault);
+        let fault = fault.ok_or_else(|| {
+            format!("the faults are {}", FAULTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+        })?;
+        let repeat = match repeat {
+            "once" => Repeat::Once,
+            "sticky" => Repeat::Sticky,
+            other => return Err(format!("{other} is neither once nor sticky")),
+        };
+        Ok(Strike { call, fault, repeat })
+    }
+}
+
+/// Runs the campaign; a case is a run with one fault.
+pub fn run(plan: &Plan) -> Report {
+    Budget::new(plan).run("faults", "faults", plan, |budget| {
+        let watch = Watch::new(CASE_LIMIT);
+        while let Some(index) = budget.take() {
+            let seed = derive(plan.seed, index);
+            let done = |cases| {
+                budget.add(cases);
+                budget.is_spent()
+            };
+            if let Err(failure) = workload(seed, &watch, budget, &done) {
+                budget.fail(failure);
+            }
+        }
+    })
+}
+
+/// Runs all faults of one workload, as a reproducing command asks for it.
+pub fn run_workload(plan: &Plan, workload_seed: u64) -> Report {
+    Budget::new(plan).run("faults", "faults", &Plan { threads: 1, ..plan.clone() }, |budget| {
+        let watch = Watch::new(CASE_LIMIT);
+        let outcome = workload(workload_seed, &watch, budget, &|cases| {
+            budget.add(cases);
+            false
+        });
+        if let Err(failure) = outcome {
+            budget.fail(failure);
+        }
+    })
+}
+
+/// Runs one fault of one workload, as a reproducing command asks for it.
+pub fn run_one(plan: &Plan, workload_seed: u64, strike: Strike) -> Report {
+    Budget::new(plan).run("faults", "faults", &Plan { threads: 1, ..plan.clone() }, |budget| {
+        match case(Setup::number(workload_seed), &draw(workload_seed), strike) {
+            Ok(fate) => {
+                budget.note(fate.name());
+                budget.add(1);
+            }
+            Err(what) => budget.fail(Failure { what, reproduce: command(workload_seed, Some(strike)) }),
+        }
+    })
+}
+
+fn command(workload_seed: u64, strike: Option<Strike>) -> String {
+    let strike = strike.map(|strike| format!(" --fault {strike}")).unwrap_or_default();
+    format!("cargo xtask faults --workload {workload_seed}{strike}")
+}
+
+fn draw(seed: u64) -> Vec<Op> {
+    let tree = ops::workload(Profile::FAULTS, STEPS).new_tree(&mut runner(seed));
+    tree.expect("the strategy rejects nothing").current()
+}
+
+/// All faults of one workload, in an order that a short campaign samples fairly.
+fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> bool) -> Result<(), Failure> {
+    let setup = Setup::number(seed);
+    let steps = draw(seed);
+    watch.begin(command(seed, None));
+    let calls = calls_of(setup, &steps)
+        .map_err(|what| Failure { what: format!("without any fault, {what}"), reproduce: command(seed, None) })?;
+    let mut rng = Rng::new(seed);
+    for call in 0..calls {
+        // Two of the ten kinds at each call; the next workload has others.
+        for _ in 0..2 {
+            let strike = Strike { call, fault: rng.pick(FAULTS).1, repeat: rng.pick(&[Repeat::Once, Repeat::Sticky]) };
+            watch.begin(command(seed, Some(strike)));
+            let outcome = case(setup, &steps, strike);
+            if let Ok(fate) = outcome {
+                budget.note(fate.name());
+            }
+            if let Err(what) = outcome {
+                watch.end();
+                let smaller =
+                    shrink::smallest(&steps, Duration::from_secs(20), |steps| fails_anywhere(setup, steps, strike));
+                let smaller = smaller
+                    .map(|(steps, what)| format!("\n  smallest found: {steps:?}\n    {what}"))
+                    .unwrap_or_default();
+                let what = format!("configuration {}, fault {strike}: {what}{smaller}", setup.name);
+                return Err(Failure { what, reproduce: command(seed, Some(strike)) });
+            }
+            if done(1) {
+                watch.end();
+                return Ok(());
+            }
+        }
+    }
+    watch.end();
+    Ok(())
+}
+
+/// Whether this kind of fault breaks a workload at any call; for shrinking, where call numbers move.
+fn fails_anywhere(setup: &Setup, steps: &[Op], strike: Strike) -> Option<String> {
+    let calls = calls_of(setup, steps).ok()?;
+    (0..calls).find_map(|call| {
+        let strike = Strike { call, ..strike };
+        case(setup, steps, strike).err().map(|what| format!("{what}\n    at {strike}"))
+    })
+}
+
+/// The number of calls that a workload makes when nothing fails.
+fn calls_of(setup: &Setup, steps: &[Op]) -> Result<u64, String> {
+    let run = || {
+        let mut session = Session::<Partitions>::create(honest, setup)?;
+        for step in steps {
+            session.step(step)?;
+        }
+        Ok(session.disk().calls())
+    };
+    guard::caught(run)?.map_err(|stop: Stop| stop.text())
+}
+
+/// What a fault led to, all of it allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// No call was refused: the fault was dealt with, or hit nothing.
+    Unnoticed,
+    /// A call was refused, and the engine went on.
+    Refused,
+    /// The engine poisoned itself.
+    Poisoned,
+}
+
+impl Fate {
+    fn name(self) -> &'static str {
+        match self {
+            Fate::Unnoticed => "unnoticed",
+            Fate::Refused => "refused",
+            Fate::Poisoned => "poisoned",
+        }
+    }
+}
+
+fn case(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, String> {
+    guard::caught(|| struck_run(setup, steps, strike)).unwrap_or_else(Err)
+}
+
+fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, String> {
+    let mut fate = Fate::Unnoticed;
+    let disk = SimVfs::new();
+    disk.inject(strike.call, strike.fault, strike.repeat);
+    let history = match Session::<Partitions>::open(disk.clone(), honest, setup, &History::default(), Loss::Power, 0) {
+        Ok(mut session) => {
+            for (number, step) in steps.iter().enumerate() {
+                tolerate(session.step(step), &disk, &mut fate)
+                    .map_err(|what| format!("step {number}, {step:?}: {what}"))?;
+            }
+            session.history()
+        }
+        Err(stop) => {
+            tolerate(Err(stop), &disk, &mut fate).map_err(|what| format!("creating: {what}"))?;
+            History::default()
+        }
+    };
+    disk.heal();
+    for mode in [CrashMode::Kept, CrashMode::Strict, CrashMode::Random] {
+        let at = disk.ops();
+        let image = disk.crash_image(at, mode, strike.call);
+        let mut session = Session::<Partitions>::open(image, honest, setup, &history, loss_of(mode), at)
+            .map_err(|stop| format!("on the healed disk, {mode:?}: {}", stop.text()))?;
+        session.check().map_err(|stop| format!("on the healed disk, {mode:?}: {}", stop.text()))?;
+    }
+    Ok(fate)
+}
+
+/// A refusal is fine once the fault has struck; a wrong answer never is.
+fn tolerate(outcome: Step, disk: &SimVfs, fate: &mut Fate) -> Result<(), String> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Stop::Refused(refusal)) if disk.struck() > 0 => {
+            if refusal.kind == "Poisoned" {
+                *fate = Fate::Poisoned;
+            } else if *fate == Fate::Unnoticed {
+                *fate = Fate::Refused;
+            }
+            Ok(())
+        }
+        Err(stop) => Err(stop.text()),
+    }
+}

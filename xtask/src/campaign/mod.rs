@@ -1,0 +1,71 @@
+//! The campaigns: runs that try to make the database lose data, each able to fail, each repeatable from its seed.
+//!
+//! | campaign | question |
+//! |---|---|
+//! | [`model`] | does it answer as a `BTreeMap` would? |
+//! | [`crash`] | is everything there that was promised, whatever a power loss leaves? |
+//! | [`faults`] | what if a call fails? |
+//! | [`corrupt`] | what if a bit turns? |
+//! | [`kill`] | what if the process is killed, as a real process on a real disk? |
+//!
+//! One generator ([`ops`]) feeds them and one oracle ([`oracle`]) judges. [`session`] brings both together with an open
+//! database; [`engine`] is what they ask of it. `docs/testing/README.md` tells how to run them and how to read a failure.
+
+pub mod config;
+pub mod corrupt;
+pub mod crash;
+pub mod engine;
+pub mod faults;
+pub mod guard;
+pub mod kill;
+pub mod lying;
+pub mod model;
+pub mod ops;
+pub mod oracle;
+pub mod report;
+pub mod rng;
+pub mod session;
+pub mod shrink;
+
+use halodb::vfs::sim::CrashMode;
+
+/// The power losses that the engine promises to survive.
+pub const MODES: &[CrashMode] =
+    &[CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Torn4k, CrashMode::Kept];
+
+/// The name of a mode on the command line.
+pub fn mode_name(mode: CrashMode) -> String {
+    format!("{mode:?}").to_lowercase()
+}
+
+/// The mode of a name.
+///
+/// # Errors
+/// A sentence that lists the names.
+pub fn mode_named(name: &str) -> Result<CrashMode, String> {
+    let all = MODES.iter().chain(&[CrashMode::Garbage]);
+    let names: Vec<String> = all.clone().map(|&mode| mode_name(mode)).collect();
+    all.copied()
+        .find(|&mode| mode_name(mode) == name)
+        .ok_or_else(|| format!("there is no mode {name}; the modes are {}", names.join(", ")))
+}
+
+/// How much a campaign does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where all choices come from.
+    pub seed: u64,
+    /// How many cases (their unit is the campaign's).
+    pub count: u64,
+    /// No new case begins after so many seconds.
+    pub time_s: Option<u64>,
+    /// Threads that work on cases.
+    pub threads: usize,
+}
+
+impl Plan {
+    /// A plan for tests: one thread, no limit of time.
+    pub fn small(seed: u64, count: u64) -> Plan {
+        Plan { seed, count, time_s: None, threads: 1 }
+    }
+}

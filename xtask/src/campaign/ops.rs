@@ -1,0 +1,356 @@
+//! The one generator of operations: a proptest strategy that shrinks, from which every campaign draws its workloads.
+//!
+//! Keys and values are named by small numbers and spelled out by [`key`] and [`Val::bytes`], so that a shrunk failure is
+//! short to read, and so that a value says which write it came from.
+
+use halodb::Durability;
+use halodb::partition::Expect;
+use halodb::vfs::sim::CrashMode;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::ops::{Bound, Range};
+
+/// The bytes of key number `id`: ordinary short ones, long ones with a shared prefix, and ones made of 0x00 and 0xff.
+/// Distinct numbers below 4096 give distinct keys, in no particular order.
+pub fn key(id: u16) -> Vec<u8> {
+    match id % 8 {
+        0..=3 => format!("k{id:05}").into_bytes(),
+        4 => format!("a/long/prefix/that/all/of/these/share/{id:05}").into_bytes(),
+        5 => [&[0x00, 0xff, 0x00][..], &id.to_le_bytes(), &[0x00]].concat(),
+        6 => [&[0xff; 3][..], &id.to_le_bytes()].concat(),
+        _ => {
+            let mut key = format!("big{id:05}").into_bytes();
+            key.resize(300 + usize::from(id), b'x');
+            key
+        }
+    }
+}
+
+/// A value by its length and what it is filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Val {
+    /// Bytes.
+    pub len: u32,
+    /// Decides the bytes.
+    pub fill: u16,
+}
+
+impl Val {
+    /// The bytes of the value.
+    pub fn bytes(self) -> Vec<u8> {
+        let mut rng = super::rng::Rng::new(u64::from(self.fill) << 32 | u64::from(self.len));
+        let mut bytes = Vec::with_capacity(self.len as usize + 8);
+        while bytes.len() < self.len as usize {
+            bytes.extend_from_slice(&rng.draw().to_le_bytes());
+        }
+        bytes.truncate(self.len as usize);
+        bytes
+    }
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Sets a key.
+    Put(u16, Val),
+    /// Removes a key.
+    Delete(u16),
+    /// Removes the keys from the first (inclusive) to the second (exclusive; `None`: to the last); see [`range`].
+    DeleteRange(u16, Option<u16>),
+}
+
+/// The bytes of a range delete's ends. The generator draws the ends in any order; here the smaller one begins, and two
+/// equal ones make the range of that key alone. [`CLEAR`] begins at the empty key, below every other.
+pub fn range(from: u16, to: Option<u16>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let from = if from == CLEAR { Vec::new() } else { key(from) };
+    match to.map(key) {
+        None => (from, None),
+        Some(to) if from < to => (from, Some(to)),
+        Some(to) if from > to => (to, Some(from)),
+        Some(mut to) => {
+            to.push(0);
+            (from, Some(to))
+        }
+    }
+}
+
+/// One end of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The key itself belongs to the range.
+    Included(u16),
+    /// It does not.
+    Excluded(u16),
+    /// There is no end.
+    Open,
+}
+
+impl End {
+    /// The bytes of the end, to be made a bound by [`End::bound`].
+    pub fn bytes(self) -> Vec<u8> {
+        match self {
+            End::Included(id) | End::Excluded(id) => key(id),
+            End::Open => Vec::new(),
+        }
+    }
+
+    /// The bound that `bytes`, from [`End::bytes`], stands for.
+    pub fn bound(self, bytes: &[u8]) -> Bound<&[u8]> {
+        match self {
+            End::Included(_) => Bound::Included(bytes),
+            End::Excluded(_) => Bound::Excluded(bytes),
+            End::Open => Bound::Unbounded,
+        }
+    }
+}
+
+/// Direction of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From small keys to large ones.
+    Forward,
+    /// From large keys to small ones.
+    Backward,
+}
+
+/// One move of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// To the first key.
+    First,
+    /// To the last key.
+    Last,
+    /// To the first key not below this one.
+    Seek(u16),
+    /// To the last key not above this one.
+    SeekBack(u16),
+    /// To the next key, if on a key.
+    Next,
+    /// To the previous key, if on a key.
+    Prev,
+}
+
+/// One step of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Commits a batch.
+    Commit(Vec<Write>, Durability),
+    /// Commits one put if its key is absent or present.
+    CommitIf(u16, Val, Expect, Durability),
+    /// Reads one key.
+    Get(u16),
+    /// Reads a range, at most so many pairs.
+    Scan(End, End, Direction, usize),
+    /// Counts a range.
+    Count(End, End),
+    /// Walks a cursor.
+    Walk(Vec<Move>),
+    /// Keeps a snapshot for later.
+    Snapshot,
+    /// Compares everything in a kept snapshot, chosen by number.
+    CheckSnapshot(u8),
+    /// Gives a kept snapshot up.
+    DropSnapshot(u8),
+    /// Freezes all memtables.
+    Freeze,
+    /// Runs background jobs, at most so many.
+    Jobs(u8),
+    /// Lets so many milliseconds pass and tells the engine.
+    Tick(u32),
+    /// Makes everything durable.
+    Sync,
+    /// Closes in order and opens again.
+    Reopen,
+    /// The process dies, the machine does not; opens again on what the system holds, durable or not.
+    Die,
+    /// Loses power and opens again.
+    Crash(CrashMode, u64),
+    /// Checks all files.
+    Check,
+}
+
+/// What a campaign wants of its workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Number of distinct keys.
+    pub keys: u16,
+    /// Longest value in bytes.
+    pub max_value: u32,
+    /// Weight of commits.
+    pub commits: u32,
+    /// Weight of reads of all kinds.
+    pub reads: u32,
+    /// Weight of snapshots of all kinds.
+    pub snapshots: u32,
+    /// Weight of freezes, jobs and ticks.
+    pub background: u32,
+    /// Weight of orderly reopening and checks.
+    pub reopen: u32,
+    /// Weight of power losses inside the workload.
+    pub crash: u32,
+}
+
+impl Profile {
+    /// Long runs against a map: everything, reads above all.
+    pub const MODEL: Profile = Profile {
+        keys: 400,
+        max_value: 20_000,
+        commits: 400,
+        reads: 400,
+        snapshots: 60,
+        background: 120,
+        reopen: 2,
+        crash: 2,
+    };
+    /// Short runs of which every moment is a power loss: writes and background work.
+    pub const CRASH: Profile = Profile {
+        keys: 40,
+        max_value: 3_000,
+        commits: 500,
+        reads: 0,
+        snapshots: 0,
+        background: 250,
+        reopen: 15,
+        crash: 0,
+    };
+    /// Short runs in which a call fails: reads too, so that a failing read is noticed.
+    pub const FAULTS: Profile = Profile {
+        keys: 40,
+        max_value: 3_000,
+        commits: 500,
+        reads: 100,
+        snapshots: 20,
+        background: 250,
+        reopen: 15,
+        crash: 0,
+    };
+}
+
+/// Workloads of some length. Shrinks by leaving steps out, then by making them simpler.
+pub fn workload(profile: Profile, len: Range<usize>) -> impl Strategy<Value = Vec<Op>> {
+    vec(op(profile), len)
+}
+
+fn op(p: Profile) -> BoxedStrategy<Op> {
+    let choices: Vec<(u32, BoxedStrategy<Op>)> = vec![
+        (p.commits, commit(p)),
+        (p.reads, read(p)),
+        (p.snapshots, snapshot()),
+        (p.background, background()),
+        (p.reopen, prop_oneof![3 => Just(Op::Reopen), 3 => Just(Op::Die), 2 => Just(Op::Check)].boxed()),
+        (p.crash, (crash_mode(), any::<u64>()).prop_map(|(mode, seed)| Op::Crash(mode, seed)).boxed()),
+    ];
+    let wanted = choices.into_iter().filter(|(weight, _)| *weight > 0).collect();
+    proptest::strategy::Union::new_weighted(wanted).boxed()
+}
+
+fn commit(p: Profile) -> BoxedStrategy<Op> {
+    let several = vec(write(p), 2..9);
+    let expect = prop_oneof![Just(Expect::Absent), Just(Expect::Present)];
+    prop_oneof![
+        60 => (write(p), durability()).prop_map(|(write, level)| Op::Commit(vec![write], level)),
+        25 => (several, durability()).prop_map(|(writes, level)| Op::Commit(writes, level)),
+        1 => durability().prop_map(|level| Op::Commit(vec![Write::DeleteRange(CLEAR, None)], level)),
+        10 => (0..p.keys, value(p), expect, durability()).prop_map(|(key, value, expect, level)| Op::CommitIf(key, value, expect, level)),
+    ]
+    .boxed()
+}
+
+/// In a range delete, the smallest key there can be: deletes everything up to the other end.
+pub const CLEAR: u16 = u16::MAX;
+
+fn write(p: Profile) -> BoxedStrategy<Write> {
+    prop_oneof![
+        70 => (0..p.keys, value(p)).prop_map(|(key, value)| Write::Put(key, value)),
+        25 => (0..p.keys).prop_map(Write::Delete),
+        3 => (0..p.keys, 0..p.keys).prop_map(|(from, to)| Write::DeleteRange(from, Some(to))),
+        1 => (0..p.keys).prop_map(|from| Write::DeleteRange(from, None)),
+    ]
+    .boxed()
+}
+
+fn value(p: Profile) -> BoxedStrategy<Val> {
+    let len = prop_oneof![
+        1 => Just(0),
+        20 => 1..60u32,
+        6 => 60..1_000u32.min(p.max_value),
+        1 => 1_000..p.max_value,
+    ];
+    (len, any::<u16>()).prop_map(|(len, fill)| Val { len, fill }).boxed()
+}
+
+fn durability() -> BoxedStrategy<Durability> {
+    prop_oneof![2 => Just(Durability::Sync), 1 => Just(Durability::Buffered), 1 => Just(Durability::Memory)].boxed()
+}
+
+fn end(p: Profile) -> BoxedStrategy<End> {
+    prop_oneof![
+        2 => (0..p.keys).prop_map(End::Included),
+        1 => (0..p.keys).prop_map(End::Excluded),
+        1 => Just(End::Open),
+    ]
+    .boxed()
+}
+
+fn read(p: Profile) -> BoxedStrategy<Op> {
+    let direction = prop_oneof![Just(Direction::Forward), Just(Direction::Backward)];
+    let step = prop_oneof![
+        1 => Just(Move::First),
+        1 => Just(Move::Last),
+        3 => (0..p.keys).prop_map(Move::Seek),
+        3 => (0..p.keys).prop_map(Move::SeekBack),
+        6 => Just(Move::Next),
+        6 => Just(Move::Prev),
+    ];
+    prop_oneof![
+        40 => (0..p.keys).prop_map(Op::Get),
+        10 => (end(p), end(p), direction, 1..40usize).prop_map(|(from, to, way, limit)| Op::Scan(from, to, way, limit)),
+        10 => (end(p), end(p)).prop_map(|(from, to)| Op::Count(from, to)),
+        10 => vec(step, 1..12).prop_map(Op::Walk),
+    ]
+    .boxed()
+}
+
+fn snapshot() -> BoxedStrategy<Op> {
+    prop_oneof![
+        3 => Just(Op::Snapshot),
+        2 => any::<u8>().prop_map(Op::CheckSnapshot),
+        2 => any::<u8>().prop_map(Op::DropSnapshot),
+    ]
+    .boxed()
+}
+
+fn background() -> BoxedStrategy<Op> {
+    prop_oneof![
+        2 => Just(Op::Freeze),
+        6 => (1..4u8).prop_map(Op::Jobs),
+        3 => (1..200u32).prop_map(Op::Tick),
+        1 => (200..20_000u32).prop_map(Op::Tick),
+        1 => Just(Op::Sync),
+    ]
+    .boxed()
+}
+
+fn crash_mode() -> BoxedStrategy<CrashMode> {
+    proptest::sample::select(super::MODES.to_vec()).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn keys_are_distinct_and_within_a_quarter_of_the_smallest_page() {
+        let keys: HashSet<Vec<u8>> = (0..600).map(key).collect();
+        assert_eq!(keys.len(), 600);
+        assert!(keys.iter().all(|key| (1..=1000).contains(&key.len())));
+    }
+
+    #[test]
+    fn values_have_their_length_and_differ_by_fill() {
+        assert_eq!(Val { len: 13, fill: 7 }.bytes().len(), 13);
+        assert_ne!(Val { len: 13, fill: 7 }.bytes(), Val { len: 13, fill: 8 }.bytes());
+        assert_eq!(Val { len: 0, fill: 7 }.bytes(), b"");
+    }
+}

@@ -1,0 +1,451 @@
+//! [`Session`]: one database on one simulated disk, a map that says what it must show, and the promises it has made.
+//!
+//! Every step compares what the engine answers with the map. What a loss may leave is judged later, from the
+//! [`History`] that the steps wrote down.
+
+use super::config::Setup;
+use super::engine::{Answer, Engine, Opened, Refusal, View};
+use super::ops::{self, Op, Write};
+use super::oracle::{self, History, Loss, Pairs};
+use halodb::Durability;
+use halodb::partition::{Create, Expect};
+use halodb::vfs::sim::CrashMode;
+use halodb::vfs::{SimVfs, Vfs};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The directory of the database on the simulated disk.
+pub const DIR: &str = "data";
+
+/// How the engine sees the disk: as it is, or through something that lies.
+pub type Seam = fn(SimVfs) -> Arc<dyn Vfs>;
+
+/// The disk as it is.
+pub fn honest(disk: SimVfs) -> Arc<dyn Vfs> {
+    Arc::new(disk)
+}
+
+/// Why a step did not go as it should.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// The engine did what it must not.
+    Wrong(String),
+    /// The engine refused with a typed error: right only if something gave it reason to.
+    Refused(Refusal),
+}
+
+impl Stop {
+    /// A sentence, where nothing gave the engine reason to refuse.
+    pub fn text(&self) -> String {
+        match self {
+            Stop::Wrong(what) => what.clone(),
+            Stop::Refused(refusal) => format!("refused without reason: {refusal}"),
+        }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+/// Result of a step.
+pub type Step<T = ()> = Result<T, Stop>;
+
+/// What a step may have to be told apart by.
+fn wrong<T>(what: String) -> Step<T> {
+    Err(Stop::Wrong(what))
+}
+
+/// Most snapshots kept at a time.
+const MOST_SNAPSHOTS: usize = 4;
+
+/// One database under test.
+#[derive(Debug)]
+pub struct Session<E: Engine> {
+    disk: SimVfs,
+    seam: Seam,
+    setup: Setup,
+    /// `None` after an open that failed.
+    engine: Option<E>,
+    /// Something was refused: the next open may find traces of it.
+    troubled: bool,
+    /// What reads must show now.
+    now: Pairs,
+    history: History,
+    /// Batches of which a failure left open whether they happened. They must not show before the next open.
+    doubtful: Vec<Vec<Write>>,
+    snapshots: Vec<(E::View, Pairs)>,
+    /// Operations of the disk when the last open was finished.
+    opened_at: u64,
+}
+
+impl<E: Engine> Session<E> {
+    /// Opens a database on `disk`, which must hold a state that `before` allows after the loss of `loss` at `at`.
+    pub fn open(disk: SimVfs, seam: Seam, setup: &Setup, before: &History, loss: Loss, at: u64) -> Step<Session<E>> {
+        let (session, _) = Self::open_reporting(disk, seam, setup, before, loss, at)?;
+        Ok(session)
+    }
+
+    /// Like [`Session::open`], with what the open reported.
+    pub fn open_reporting(
+        disk: SimVfs,
+        seam: Seam,
+        setup: &Setup,
+        before: &History,
+        loss: Loss,
+        at: u64,
+    ) -> Step<(Session<E>, Opened)> {
+        let (engine, opened) = E::open(seam(disk.clone()), Path::new(DIR), setup, Create::IfMissing)?;
+        let opened_at = disk.ops();
+        let now = read_all(&engine.view())?;
+        if let Err(what) = before.explain(&now, loss, at) {
+            return wrong(format!(
+                "after opening, {what}{}",
+                opened.dropped.as_ref().map(|d| format!("; reported: {d}")).unwrap_or_default()
+            ));
+        }
+        let history = History::starting_from(now.clone());
+        let session = Session {
+            disk,
+            seam,
+            setup: setup.clone(),
+            engine: Some(engine),
+            troubled: false,
+            now,
+            history,
+            doubtful: Vec::new(),
+            snapshots: Vec::new(),
+            opened_at,
+        };
+        Ok((session, opened))
+    }
+
+    /// An empty database on an empty disk.
+    pub fn create(seam: Seam, setup: &Setup) -> Step<Session<E>> {
+        Self::open(SimVfs::new(), seam, setup, &History::default(), Loss::Power, 0)
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &SimVfs {
+        &self.disk
+    }
+
+    /// What a loss may leave. Batches in doubt come last.
+    pub fn history(&self) -> History {
+        let mut history = self.history.clone();
+        for batch in &self.doubtful {
+            history.submit(batch, 0);
+        }
+        history
+    }
+
+    /// What reads must show.
+    pub fn expected(&self) -> &Pairs {
+        &self.now
+    }
+
+    /// Operations of the disk when the last open was finished.
+    pub fn opened_at(&self) -> u64 {
+        self.opened_at
+    }
+
+    /// Does one step and compares.
+    pub fn step(&mut self, op: &Op) -> Step {
+        let Some(op) = E::adapt(op) else { return Ok(()) };
+        let outcome = self.do_step(&op);
+        self.troubled |= matches!(outcome, Err(Stop::Refused(_)));
+        outcome
+    }
+
+    /// The open engine.
+    fn engine(&mut self) -> Step<&mut E> {
+        let closed = || Refusal { kind: "Closed".to_owned(), text: "the last open failed".to_owned() };
+        self.engine.as_mut().ok_or_else(|| closed().into())
+    }
+
+    fn do_step(&mut self, op: &Op) -> Step {
+        match op {
+            Op::Commit(batch, level) => self.commit(batch, *level),
+            Op::CommitIf(key, value, expect, level) => {
+                let present = self.now.contains_key(&ops::key(*key)[..]);
+                let holds = present == (*expect == Expect::Present);
+                self.commit_if(*key, *value, *expect, *level, holds)
+            }
+            Op::Get(id) => {
+                let key = ops::key(*id);
+                let found = self.engine()?.get(&key)?;
+                compare_value(&key, self.now.get(&key[..]), found.as_deref())
+            }
+            Op::Scan(..) | Op::Count(..) | Op::Walk(_) => {
+                let view = self.engine()?.view();
+                compare_read(&view, &self.now, op)
+            }
+            Op::Snapshot => {
+                if self.snapshots.len() == MOST_SNAPSHOTS {
+                    self.snapshots.remove(0);
+                }
+                let view = self.engine()?.view();
+                self.snapshots.push((view, self.now.clone()));
+                Ok(())
+            }
+            Op::CheckSnapshot(number) if !self.snapshots.is_empty() => {
+                let (view, pairs) = &self.snapshots[usize::from(*number) % self.snapshots.len()];
+                compare_all(view, pairs)
+            }
+            Op::DropSnapshot(number) if !self.snapshots.is_empty() => {
+                drop(self.snapshots.remove(usize::from(*number) % self.snapshots.len()));
+                Ok(())
+            }
+            Op::CheckSnapshot(_) | Op::DropSnapshot(_) => Ok(()),
+            Op::Freeze => Ok(self.engine()?.freeze()?),
+            Op::Jobs(count) => Ok(self.engine()?.jobs(usize::from(*count)).map(drop)?),
+            Op::Tick(ms) => Ok(self.engine()?.tick(u64::from(*ms))?),
+            Op::Sync => {
+                self.engine()?.sync()?;
+                self.history.promise_all(Loss::Power, self.disk.ops());
+                Ok(())
+            }
+            Op::Reopen => self.reopen(),
+            Op::Die => self.die(),
+            Op::Crash(mode, seed) => self.crash(*mode, *seed),
+            Op::Check => self.check(),
+        }
+    }
+
+    fn commit(&mut self, batch: &[Write], level: Durability) -> Step {
+        let at = self.disk.ops();
+        self.engine()?;
+        self.history.submit(batch, at);
+        let answer = self.engine()?.commit(batch, level);
+        self.settle(batch, level, answer)
+    }
+
+    fn commit_if(&mut self, id: u16, value: ops::Val, expect: Expect, level: Durability, holds: bool) -> Step {
+        let batch = [Write::Put(id, value)];
+        let at = self.disk.ops();
+        self.engine()?;
+        self.history.submit(&batch, at);
+        let answer = self.engine()?.commit_if(&ops::key(id), &value.bytes(), expect, level);
+        match answer {
+            Ok(done) if done != holds => wrong(format!("a put if {expect:?} was done: {done}, must be: {holds}")),
+            Ok(false) => {
+                self.history.refuse_last();
+                Ok(())
+            }
+            Err(refusal) if !holds => {
+                self.history.refuse_last();
+                Err(refusal.into())
+            }
+            answer => self.settle(&batch, level, answer.map(drop)),
+        }
+    }
+
+    /// Writes down what the answer to the batch submitted last means.
+    fn settle(&mut self, batch: &[Write], level: Durability, answer: Answer<()>) -> Step {
+        match answer {
+            Ok(()) => {
+                oracle::apply(&mut self.now, batch);
+                // The engine goes on after a failure only where the failed batch left no trace.
+                self.doubtful.clear();
+                match level {
+                    Durability::Sync => self.history.promise_all(Loss::Power, self.disk.ops()),
+                    Durability::Buffered => self.history.promise_all(Loss::Process, self.disk.ops()),
+                    Durability::Memory => {}
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                self.history.refuse_last();
+                if matches!(refusal.kind.as_str(), "Poisoned" | "Io") {
+                    self.doubtful.push(batch.to_vec());
+                }
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// Closes in order and opens again: everything is there, and the open says that nothing was amiss.
+    fn reopen(&mut self) -> Step {
+        // After a close or an open that failed, the database is as the death of the process leaves it.
+        let Some(mut engine) = self.engine.take() else { return self.die() };
+        let snapshots = std::mem::take(&mut self.snapshots);
+        engine.close()?;
+        self.history.promise_all(Loss::Power, self.disk.ops());
+        for (view, pairs) in snapshots {
+            compare_all(&view, &pairs)?;
+        }
+        // The lock goes with the old engine, so it is dropped before the new one opens.
+        drop(engine);
+        let (engine, opened) = E::open((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, Create::Never)?;
+        let engine = self.engine.insert(engine);
+        self.opened_at = self.disk.ops();
+        if !self.troubled && (!opened.clean || opened.dropped.is_some()) {
+            return wrong(format!("after an orderly close, open says: {opened:?}"));
+        }
+        compare_all(&engine.view(), &self.now)
+    }
+
+    /// The process dies now, the disk stays as it is: what is found there may not be durable yet, but what an open shows
+    /// must be.
+    fn die(&mut self) -> Step {
+        self.engine = None;
+        self.snapshots.clear();
+        let at = self.disk.ops();
+        let (engine, _) = E::open((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, Create::Never)?;
+        let now = read_all(&engine.view())?;
+        let mut history = self.history();
+        match history.explain(&now, Loss::Process, at) {
+            Ok(survivors) => history.reopened(survivors, self.disk.ops()),
+            Err(what) => return wrong(format!("after the process died, {what}")),
+        }
+        self.engine = Some(engine);
+        self.opened_at = self.disk.ops();
+        self.doubtful.clear();
+        self.history = history;
+        self.now = now;
+        Ok(())
+    }
+
+    /// Loses power now and opens what is left.
+    fn crash(&mut self, mode: CrashMode, seed: u64) -> Step {
+        let at = self.disk.ops();
+        let image = self.disk.crash_image(at, mode, seed);
+        let next = Self::open(image, self.seam, &self.setup, &self.history(), loss_of(mode), at)?;
+        *self = next;
+        self.check()
+    }
+
+    /// Compares everything, and lets the engine check its files.
+    pub fn check(&mut self) -> Step {
+        let view = self.engine()?.view();
+        compare_all(&view, &self.now)?;
+        let struck = self.disk.struck();
+        let findings = self.engine()?.check()?;
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let text = format!("check finds: {}", findings.join("; "));
+        if self.disk.struck() > struck {
+            // A read that fails is a finding, too.
+            return Err(Stop::Refused(Refusal { kind: "Io".to_owned(), text }));
+        }
+        wrong(text)
+    }
+}
+
+/// Which promises hold after a crash of this kind.
+pub fn loss_of(mode: CrashMode) -> Loss {
+    if mode == CrashMode::Kept { Loss::Process } else { Loss::Power }
+}
+
+/// All pairs, by one scan; the count must agree.
+pub fn read_all(view: &impl View) -> Step<Pairs> {
+    let pairs = view.scan(Bound::Unbounded, Bound::Unbounded, ops::Direction::Forward, usize::MAX)?;
+    let count = pairs.len();
+    let map: Pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    if map.len() != count {
+        return wrong(format!("a scan gave {count} pairs, {} of them distinct", map.len()));
+    }
+    let counted = view.count(Bound::Unbounded, Bound::Unbounded)?;
+    if counted != count as u64 {
+        return wrong(format!("the count is {counted}, a scan gave {count} pairs"));
+    }
+    Ok(map)
+}
+
+/// Compares a whole view with a map: scans in both directions, the count, and single keys, absent ones too.
+pub fn compare_all(view: &impl View, pairs: &Pairs) -> Step {
+    let found = read_all(view)?;
+    if found != *pairs {
+        return wrong(format!("everything: {}", oracle::difference(pairs, &found)));
+    }
+    compare_read(view, pairs, &Op::Scan(ops::End::Open, ops::End::Open, ops::Direction::Backward, usize::MAX))?;
+    for (key, value) in pairs.iter().step_by(1 + pairs.len() / 40) {
+        compare_value(key, Some(value), view.get(key)?.as_deref())?;
+        let absent = [key, &b"-"[..]].concat();
+        compare_value(&absent, pairs.get(&absent[..]), view.get(&absent)?.as_deref())?;
+    }
+    Ok(())
+}
+
+fn compare_value(key: &[u8], expected: Option<&Arc<[u8]>>, found: Option<&[u8]>) -> Step {
+    if expected.map(|value| &value[..]) == found {
+        return Ok(());
+    }
+    let len = |value: Option<&[u8]>| {
+        value.map_or("absent".to_owned(), |value| format!("{} bytes {}", value.len(), oracle::show(value)))
+    };
+    wrong(format!("get {} gave {}, expected {}", oracle::show(key), len(found), len(expected.map(|v| &v[..]))))
+}
+
+/// Does one read on a view and compares.
+fn compare_read(view: &impl View, pairs: &Pairs, op: &Op) -> Step {
+    match op {
+        Op::Scan(from, to, way, limit) => {
+            let (a, b) = (from.bytes(), to.bytes());
+            let (from, to) = (from.bound(&a), to.bound(&b));
+            let found = view.scan(from, to, *way, *limit)?;
+            let within = oracle::within(pairs, from, to);
+            let expected: Vec<_> = match way {
+                ops::Direction::Forward => within.take(*limit).collect(),
+                ops::Direction::Backward => within.rev().take(*limit).collect(),
+            };
+            let equal = expected.len() == found.len()
+                && expected.iter().zip(&found).all(|((key, value), (k, v))| key[..] == k[..] && value[..] == v[..]);
+            if equal {
+                return Ok(());
+            }
+            let keys = |keys: Vec<&[u8]>| keys.iter().map(|key| oracle::show(key)).collect::<Vec<_>>().join(" ");
+            let found_keys = keys(found.iter().map(|(key, _)| &key[..]).collect());
+            let expected_keys = keys(expected.iter().map(|(key, _)| &key[..]).collect());
+            wrong(format!("{op:?} gave [{found_keys}], expected [{expected_keys}]"))
+        }
+        Op::Count(from, to) => {
+            let (a, b) = (from.bytes(), to.bytes());
+            let (from, to) = (from.bound(&a), to.bound(&b));
+            let found = view.count(from, to)?;
+            let expected = oracle::within(pairs, from, to).count() as u64;
+            if found == expected { Ok(()) } else { wrong(format!("{op:?} gave {found}, expected {expected}")) }
+        }
+        Op::Walk(moves) => {
+            let Some(places) = view.walk(moves) else { return Ok(()) };
+            let places = places?;
+            let mut at: Option<Arc<[u8]>> = None;
+            for (number, (step, found)) in moves.iter().zip(&places).enumerate() {
+                at = expected_move(pairs, at, *step);
+                let expected = at.as_ref().and_then(|key| pairs.get_key_value(key));
+                let equal = match (expected, found) {
+                    (None, None) => true,
+                    (Some((key, value)), Some((k, v))) => key[..] == k[..] && value[..] == v[..],
+                    _ => false,
+                };
+                if !equal {
+                    let name = |key: Option<&[u8]>| key.map_or("the end".to_owned(), oracle::show);
+                    let found = name(found.as_ref().map(|(key, _)| &key[..]));
+                    let expected = name(expected.map(|(key, _)| &key[..]));
+                    return wrong(format!("move {number} of {moves:?} leads to {found}, expected {expected}"));
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn expected_move(pairs: &Pairs, at: Option<Arc<[u8]>>, step: ops::Move) -> Option<Arc<[u8]>> {
+    let first_from =
+        |from: Bound<&[u8]>| oracle::within(pairs, from, Bound::Unbounded).next().map(|(key, _)| key.clone());
+    let last_to =
+        |to: Bound<&[u8]>| oracle::within(pairs, Bound::Unbounded, to).next_back().map(|(key, _)| key.clone());
+    match step {
+        ops::Move::First => first_from(Bound::Unbounded),
+        ops::Move::Last => last_to(Bound::Unbounded),
+        ops::Move::Seek(id) => first_from(Bound::Included(&ops::key(id))),
+        ops::Move::SeekBack(id) => last_to(Bound::Included(&ops::key(id))),
+        ops::Move::Next => at.and_then(|key| first_from(Bound::Excluded(&key))),
+        ops::Move::Prev => at.and_then(|key| last_to(Bound::Excluded(&key))),
+    }
+}
