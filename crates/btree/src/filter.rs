@@ -15,7 +15,7 @@
 
 use crate::bytes::{padded, u32_at, u64_at};
 use crate::error::Decoded;
-use halodb_pager::{PAGE_HEADER_LEN, PageRef};
+use halodb_pager::{PAGE_HEADER_LEN, PageId, PageRef, Stamp};
 
 const COUNT: usize = 0;
 const HEADER_LEN: usize = 8;
@@ -78,12 +78,20 @@ impl<'a> Filters<'a> {
         self.count
     }
 
+    fn slot(&self, index: usize) -> Option<&'a [u8]> {
+        if index < self.count { self.body.get(HEADER_LEN + SLOT_LEN * index..) } else { None }
+    }
+
+    /// The leaf whose keys filter `index` was built from.
+    pub(crate) fn leaf(&self, index: usize) -> Option<PageRef> {
+        let slot = self.slot(index)?;
+        let stamp = Stamp::from_raw(u64_at(slot, SLOT_STAMP)?);
+        Some(PageRef { id: PageId(u64_at(slot, SLOT_ID)?), stamp, pages: 1 })
+    }
+
     /// The filter of child `index`, if it was built for exactly this writing of exactly this leaf.
     pub(crate) fn get(&self, index: usize, leaf: PageRef) -> Option<&'a [u8]> {
-        if index >= self.count {
-            return None;
-        }
-        let slot = self.body.get(HEADER_LEN + SLOT_LEN * index..)?;
+        let slot = self.slot(index)?;
         if u64_at(slot, SLOT_ID)? != leaf.id.0 || u64_at(slot, SLOT_STAMP)? != leaf.stamp.raw() {
             return None;
         }

@@ -15,7 +15,7 @@
 //!
 //! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`; then
 //! `tree`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`); `check` for
-//! the invariants.
+//! the invariants; [`inspect`] for single bodies of a tree that is damaged.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ mod error;
 mod filter;
 #[cfg(test)]
 mod golden;
+pub mod inspect;
 mod leaf;
 mod merge;
 mod overflow;

@@ -18,6 +18,7 @@ use crate::page::Header;
 use crate::pending::Freed;
 use crate::snapshot::Snapshot;
 use crate::txn::WriteTxn;
+use halodb_vfs::mutant;
 
 /// What the commit will leave behind, computed before anything of it is written.
 struct Plan {
@@ -33,7 +34,8 @@ pub(crate) fn commit(mut txn: WriteTxn<'_>, roots: &[Root], user: &[u8]) -> Resu
     write(&mut txn, &plan)?;
 
     let shared = txn.pager.shared();
-    txn.held.poisoned = true;
+    // A planted fault goes on after a failed sync or meta write as if nothing had happened.
+    txn.held.poisoned = !mutant("pager.no-poison");
     shared.file.sync()?;
     shared.put_meta(&plan.meta)?;
     txn.held.poisoned = false;
@@ -85,6 +87,8 @@ fn plan(txn: &mut WriteTxn<'_>, roots: &[Root], user: &[u8]) -> Result<Plan> {
     let (mut stored, extents) = loop {
         end = free.take_tail(end).unwrap_or(end);
         let pending = txn.held.pending.iter().chain(freed.iter().map(|e| (e.start, e.len)));
+        // A planted fault lists only what is free already: the next open has lost the rest.
+        let pending = pending.filter(|_| !mutant("pager.list-omits-pending"));
         let extents = merge(free.iter().chain(pending).collect(), end)?;
         let stored = freelist::encode(&extents, txn.body_len());
         if stored.len() <= list.len() {

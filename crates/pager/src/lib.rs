@@ -9,7 +9,8 @@
 //!
 //! Reading the source: [`id`](PageId) and `error` first; then the formats, each drawn in its file: `page`, `meta`,
 //! `freelist`; then `snapshot` for reading, and `txn`, `commit`, `pending`, `slots` for the rules of reuse and crash
-//! safety; `open` and `pager` tie them together; `check` proves the accounting.
+//! safety; `open` and `pager` tie them together; `check` proves the accounting; [`inspect`] reads single pages of files that do
+//! not open.
 
 mod bytes;
 mod check;
@@ -25,6 +26,7 @@ mod freelist;
 mod golden;
 mod growth;
 mod id;
+pub mod inspect;
 mod meta;
 mod open;
 mod page;

@@ -17,7 +17,7 @@ use crate::snapshot::{Snapshot, Version};
 use crate::stats::PagerStats;
 use crate::txn::WriteTxn;
 use crate::verified::Verified;
-use halodb_vfs::Vfs;
+use halodb_vfs::{Vfs, mutant};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -147,6 +147,9 @@ impl Pager {
     /// # Errors
     /// A failed write or sync poisons. Otherwise as [`Pager::begin`].
     pub fn republish(&self, user: Option<&[u8]>) -> Result<()> {
+        if mutant("pager.republish-nothing") {
+            return Ok(());
+        }
         open::check_user(user.unwrap_or_default())?;
         let mut held = self.writer()?;
         let mut meta = held.meta.clone();
@@ -188,7 +191,9 @@ impl Pager {
         let needed = {
             let in_metas = self.shared.slots.lock().pages();
             let pinned = self.shared.live.lock().values().copied().max().unwrap_or(0);
-            in_metas.max(pinned) * self.shared.file.page_size()
+            // A planted fault forgets the older meta, and the readers.
+            let needed = if mutant("pager.cut-early") { held.meta.page_count } else { in_metas.max(pinned) };
+            needed * self.shared.file.page_size()
         };
         let Some(len) = growth::shrunk(needed, held.file_len) else {
             return Ok(0);
@@ -208,7 +213,7 @@ impl Pager {
         if held.poisoned {
             return Err(Error::Poisoned);
         }
-        if !held.secured {
+        if !held.secured && !mutant("pager.trust-meta") {
             self.secure_now(&mut held)?;
         }
         Ok(held)
@@ -221,7 +226,9 @@ impl Pager {
         }
         let relied = self.shared.slots.lock().relied();
         held.poisoned = true;
-        self.shared.file.write_slot(relied, &meta)?;
+        if !mutant("pager.secure-without-rewrite") {
+            self.shared.file.write_slot(relied, &meta)?;
+        }
         held.poisoned = false;
         meta.epoch += 1;
         self.advance(held, meta, 2)?;

@@ -8,6 +8,7 @@
 //! waits for the greatest pin below f, and when that is gone for the next lower one, if that is not below b. Each extent
 //! is therefore looked at only when the pin it waits for disappears.
 
+use halodb_vfs::mutant;
 use std::collections::BTreeMap;
 
 /// An extent that was given up.
@@ -74,7 +75,9 @@ impl Pending {
         let pin = pins.range(..bound).next_back().map(|(pin, _)| *pin);
         for extent in extents {
             match pin {
-                Some(pin) if pin >= extent.born => self.by_pin.entry(pin).or_default().push(extent),
+                Some(pin) if pin >= extent.born && !mutant("pager.reuse-under-readers") => {
+                    self.by_pin.entry(pin).or_default().push(extent)
+                }
                 _ => out.push((extent.start, extent.len)),
             }
         }

@@ -12,7 +12,7 @@ use crate::pending::Pending;
 use crate::slots::Slots;
 use crate::stats::PagerStats;
 use crate::verified::Verified;
-use halodb_vfs::Mapping;
+use halodb_vfs::{Mapping, mutant};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -99,7 +99,7 @@ impl Shared {
 
     /// Moves to the free pages what no findable meta and no snapshot reaches any more.
     pub(crate) fn settle(&self, writer: &mut Writer) {
-        let oldest = self.slots.lock().oldest_generation();
+        let oldest = self.slots.lock().oldest_generation() + u64::from(mutant("pager.reuse-early"));
         let released = writer.pending.release(oldest, &self.live.lock());
         for (start, len) in released {
             let new = writer.free.insert(start, len);
@@ -112,7 +112,8 @@ impl Shared {
         let slot = {
             let mut slots = self.slots.lock();
             slots.begin_write(meta);
-            slots.not_relied()
+            // A planted fault knows one slot only.
+            if mutant("pager.one-slot") { 0 } else { slots.not_relied() }
         };
         self.file.write_slot(slot, meta)?;
         self.slots.lock().end_write();

@@ -12,6 +12,7 @@ use crate::page::Header;
 use crate::pager::Pager;
 use crate::shared::Held;
 use crate::snapshot::Snapshot;
+use halodb_vfs::mutant;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -81,7 +82,10 @@ impl WriteTxn<'_> {
                 start
             }
         };
-        self.held.verified.clear(start, len);
+        // A planted fault trusts a recycled page because its former content was verified.
+        if !mutant("pager.keep-verified") {
+            self.held.verified.clear(start, len);
+        }
         self.taken.insert(start, Taken { pages, written: false });
         self.allocated += len;
         Ok(PageRef { id: PageId(start), stamp: self.stamp, pages })
@@ -136,7 +140,9 @@ impl WriteTxn<'_> {
     /// A reference that cannot be meant (outside the file, given up twice, free already) is refused at commit.
     pub fn free(&mut self, page: PageRef) {
         if page.stamp != self.stamp {
-            self.freed.push(page);
+            // Planted faults: a page is given up twice, or never.
+            let times = if mutant("pager.free-twice") { 2 } else { u8::from(!mutant("pager.leak-page")) };
+            (0..times).for_each(|_| self.freed.push(page));
             return;
         }
         match self.taken.get(&page.id.0) {

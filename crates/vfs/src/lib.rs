@@ -42,12 +42,16 @@ mod file;
 mod flock;
 mod lock;
 mod mapping;
+mod mutant;
 mod os;
 pub mod sim;
 
 pub use file::{File, FileExt};
 pub use lock::{Lock, LockError};
 pub use mapping::Mapping;
+pub use mutant::mutant;
+#[cfg(halodb_mutants)]
+pub use mutant::mutant_reached;
 pub use os::OsVfs;
 pub use sim::SimVfs;
 

@@ -8,6 +8,7 @@ use crate::branch::{self, Child};
 use crate::bytes::common_prefix_len;
 use crate::error::Decoded;
 use crate::overflow::Overflow;
+use halodb_vfs::mutant;
 
 /// A child, the separator before it, and its filter (empty: none).
 #[derive(Clone, Copy, Debug)]
@@ -142,8 +143,10 @@ impl BranchPacker {
 
     /// Entries and overflow below the first `count` children, for their parent.
     pub(super) fn sums(&self, count: usize) -> (u64, Overflow) {
+        // A planted fault forgets to count the last child.
+        let counted = count - usize::from(mutant("btree.count-short"));
         let children = &self.children[..count];
-        let entries = children.iter().fold(0u64, |sum, c| sum.saturating_add(c.child.entries));
+        let entries = children[..counted].iter().fold(0u64, |sum, c| sum.saturating_add(c.child.entries));
         let any = children.iter().any(|c| c.child.overflow == Overflow::Some);
         (entries, if any { Overflow::Some } else { Overflow::None })
     }

@@ -8,6 +8,7 @@ use crate::bytes::{common_prefix_len, separator};
 use crate::error::Decoded;
 use crate::leaf::{self, Place, RawEntry};
 use crate::overflow::Overflow;
+use halodb_vfs::mutant;
 
 /// Entries that wait, in key order.
 #[derive(Debug, Default)]
@@ -125,7 +126,11 @@ impl LeafPacker {
     /// Drops the first `count` entries; gives the separator that stood before them.
     pub(super) fn drop_front(&mut self, count: usize) -> Vec<u8> {
         let next = match (self.entries[..count].last(), self.entries.get(count)) {
-            (Some(last), Some(next)) => separator(self.raw(last).key, self.raw(next).key).to_vec(),
+            (Some(last), Some(next)) => {
+                let separator = separator(self.raw(last).key, self.raw(next).key);
+                // A planted fault cuts off the very byte that tells the two leaves apart.
+                separator[..separator.len() - usize::from(mutant("btree.short-separator"))].to_vec()
+            }
             _ => Vec::new(),
         };
         let start = self.entries.get(count).map_or(self.buffer.len(), |entry| entry.key_at);

@@ -15,6 +15,7 @@ use crate::overflow::{self, Overflow, OverflowRef};
 use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW, body_len};
 use crate::tree::{Tree, make_root};
 use halodb_pager::{PageRef, Root, WriteTxn};
+use halodb_vfs::mutant;
 
 /// Capacity of the body buffer that is kept from one long value to the next.
 const BODY_KEPT_BYTES: usize = 1 << 20;
@@ -174,7 +175,9 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Gives up the extent of entry `i` of an old leaf, if it has one.
     pub(super) fn free_value(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<()> {
         let record = self.base.decoded(at, leaf.record(i))?;
-        if let Some(reference) = self.base.decoded(at, record.overflow())? {
+        if let Some(reference) = self.base.decoded(at, record.overflow())?
+            && !mutant("btree.leak-value")
+        {
             self.free(reference.at);
         }
         Ok(())
@@ -271,10 +274,15 @@ impl<'o, 'p> Output<'o, 'p> {
         leaf::encode(self.leaves.front(count), &mut self.body);
         let overflow = self.leaves.overflow(count);
         let mut filter = std::mem::take(&mut self.filter);
-        filter.clear();
-        if self.filter_bits > 0 {
+        // A planted fault keeps the filter of the leaf before.
+        let stale = mutant("btree.stale-filter") && !filter.is_empty();
+        if !stale {
+            filter.clear();
+        }
+        if self.filter_bits > 0 && !stale {
             let mut builder = halodb_bloom::Builder::new(self.filter_bits);
-            self.leaves.front(count).for_each(|entry| builder.insert(self.base.hash(entry.key)));
+            let skipped = usize::from(mutant("btree.filter-misses-key"));
+            self.leaves.front(count).skip(skipped).for_each(|entry| builder.insert(self.base.hash(entry.key)));
             builder.finish_into(&mut filter);
         }
         let at = self.alloc(1)?;
