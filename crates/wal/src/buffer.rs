@@ -8,7 +8,7 @@ use crate::files::Spare;
 use crate::record::{ALIGN, HEADER_LEN, Place, RecordHeader, RecordKind, record_len, restamp};
 use crate::segment::{RECORDS_START, SegmentHeader};
 use crate::{Durability, Lsn};
-use halodb_vfs::File;
+use halodb_vfs::{File, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -163,7 +163,8 @@ impl Buffer {
             kind: record.kind,
             lsn,
             time_ms: record.time_ms,
-            synced,
+            // A planted fault claims proof for what is only written.
+            synced: if mutant("wal.overstate-synced") { self.at.last } else { synced },
             payload_crc: record.crc,
         };
         let bytes = &mut self.chunks.last_mut().expect("pushed above").bytes;

@@ -2,14 +2,15 @@
 //!
 //! From the newest live segment downwards, numbers are without a hole and each header follows the one before; the chain
 //! must reach down to the segment that holds the first record still needed. Older files that no longer fit are
-//! left-overs: ignored, and removed by the next recycling. Files above the newest live segment are spare.
+//! left-overs: ignored, and removed by the next recycling. Files above the newest live segment are spare. They
+//! are read whole, because a live segment whose beginning turned to zeros looks the same but for its records.
 //!
 //! The first spare may have a header that does not verify: a write of it that failed half way. That is no corruption if
 //! the file holds no valid record, for records are written only after the header is synchronised. Since nobody can say
 //! any more which LSNs it announced, the open leaves room for them.
 
 use crate::files;
-use crate::record::{HEADER_LEN, NoHeader, Place, RecordHeader};
+use crate::record::Place;
 use crate::scan::survey;
 use crate::segment::{self, NoSegment, RECORDS_START, SegmentHeader, VERSION};
 use crate::{Error, Lsn, Result, WalOptions};
@@ -79,7 +80,7 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
                 Ok(None)
             }
             (State::Damaged(e), None) if damaged.is_none() => {
-                spares.push((number, survey_damaged(vfs, &path, number, options)?));
+                spares.push((number, survey_spare(vfs, &path, number, options, "does not verify")?));
                 damaged = Some((number, e));
                 Ok(None)
             }
@@ -119,13 +120,17 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
         Some((number, e)) if live.last().is_none_or(|newest| newest.number + 1 != number) => return Err(e),
         damaged => damaged.is_some(),
     };
+    // A live segment whose beginning turned to zeros looks like a spare one.
+    for &(number, _) in spares.iter().skip(usize::from(half_begun)) {
+        survey_spare(vfs, &segment::path_of(dir, number), number, options, "is missing")?;
+    }
     Ok(Chain { live, needed, leftovers, spares, half_begun })
 }
 
 /// Judges one file by its first bytes.
 fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Result<State> {
     let file = vfs.open(path, OpenMode::Read).map_err(Error::io("open", path))?;
-    let start = files::read_start(&*file, path, RECORDS_START + HEADER_LEN as u64)?;
+    let start = files::read_start(&*file, path, RECORDS_START)?;
     let header = match SegmentHeader::decode(&start) {
         Ok(header) => Some(header),
         Err(NoSegment::Empty) => None,
@@ -156,21 +161,16 @@ fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Resul
     if let Some(h) = header.filter(|h| h.number == number) {
         return Ok(State::Live(h));
     }
-    // Records are written only after the header is on the disk.
-    let first = start.get(RECORDS_START as usize..).unwrap_or_default();
-    let record = RecordHeader::decode(first, Place::new(&options.uuid, number), RECORDS_START);
-    if matches!(record, Ok(_) | Err(NoHeader::Kind(_))) {
-        return Err(Error::corrupt(path, 0, "the segment holds records, but its header is missing"));
-    }
     Ok(State::Spare(file.len().map_err(Error::io("measure", path))?))
 }
 
-/// Bytes of the file whose header does not verify, if it holds no record.
-fn survey_damaged(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Result<u64> {
+/// Bytes of a file without a header of its own, if it holds no record: records are written only after the header is on the
+/// disk. Reads the whole file. `header` says what became of the header.
+fn survey_spare(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions, header: &str) -> Result<u64> {
     let file = vfs.open(path, OpenMode::Read).map_err(Error::io("open", path))?;
     let bytes = files::read_start(&*file, path, u64::MAX)?;
     if survey(&bytes, Place::new(&options.uuid, number), RECORDS_START).any {
-        return Err(Error::corrupt(path, 0, "the segment's header does not verify, and records follow it"));
+        return Err(Error::corrupt(path, 0, format!("the segment's header {header}, and records follow it")));
     }
     Ok(bytes.len() as u64)
 }

@@ -5,7 +5,7 @@
 
 use crate::segment::{self, RECORDS_START, SegmentHeader};
 use crate::{Error, Result};
-use halodb_vfs::{EntryKind, File, FileExt, OpenMode, Vfs};
+use halodb_vfs::{EntryKind, File, FileExt, OpenMode, Vfs, mutant};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,7 +138,8 @@ pub(crate) fn write_identical(file: &dyn File, bytes: &[u8], offset: u64) -> io:
     let mut retried = false;
     while done < bytes.len() {
         match file.write_at(&bytes[done..], offset + done as u64) {
-            Ok(n) if n > 0 => done += n,
+            // A planted fault takes a short write for a whole one.
+            Ok(n) if n > 0 => done += if mutant("wal.ignore-short-write") { bytes.len() } else { n },
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             _ if !retried => retried = true,
             Ok(_) => {

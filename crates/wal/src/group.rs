@@ -9,7 +9,7 @@
 use crate::buffer::{Chunk, Taken};
 use crate::progress::count;
 use crate::{Durability, Error, Lsn, Result, Wal, files, segment};
-use halodb_vfs::File;
+use halodb_vfs::{File, mutant};
 use parking_lot::{Condvar, Mutex};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,7 +113,9 @@ impl Wal {
         for chunk in taken.chunks {
             if let Some(header) = chunk.begin {
                 // The header's prev_last_lsn says that the segment before is synced: first make it so.
-                self.sync_tail(tail)?;
+                if !mutant("wal.begin-before-sync") {
+                    self.sync_tail(tail)?;
+                }
                 synced = header.prev_last_lsn.max(synced);
                 *tail = self.begin_segment(&chunk, &header)?;
             }
@@ -124,12 +126,18 @@ impl Wal {
         if taken.wants_sync || self.progress.sync_wanted() > synced {
             self.sync_tail(tail)?;
         }
-        Ok(if tail.dirty { synced } else { taken.end })
+        // A planted fault takes what was handed to the system for durable.
+        Ok(if tail.dirty && !mutant("wal.written-is-synced") { synced } else { taken.end })
     }
 
     fn sync_tail(&self, tail: &mut Tail) -> Result<()> {
         if tail.dirty {
-            tail.file.sync_data().map_err(Error::io("synchronise", &tail.path))?;
+            let mut done = tail.file.sync_data();
+            // The classic fault: the second try succeeds, because the system has given the pages up as clean.
+            if done.is_err() && mutant("wal.retry-failed-sync") {
+                done = tail.file.sync_data();
+            }
+            done.map_err(Error::io("synchronise", &tail.path))?;
             tail.dirty = false;
             count(&self.progress.syncs, 1);
         }

@@ -15,7 +15,7 @@ use crate::segment::{self, RECORDS_START, SegmentHeader};
 use crate::segments::Segments;
 use crate::wal::Parts;
 use crate::{Durability, Error, Lsn, Result, Wal, WalOptions, lsn, room};
-use halodb_vfs::Vfs;
+use halodb_vfs::{Vfs, mutant};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +61,8 @@ impl Recovery {
     /// # Errors
     /// [`Error::Full`] or [`Error::Io`]: recover again and try again; [`Error::Invalid`] when the LSNs are used up.
     pub fn into_wal(self) -> Result<Wal> {
-        if self.clean { self.after_clean_close() } else { self.after_crash() }
+        // A planted fault appends behind whatever survived, as if it had been closed in order.
+        if self.clean || mutant("wal.append-after-tail") { self.after_clean_close() } else { self.after_crash() }
     }
 
     fn after_clean_close(self) -> Result<Wal> {
@@ -90,7 +91,9 @@ impl Recovery {
         let time_ms = self.last_time_ms;
         let wal = self.assemble(buffer, live);
         // Its level makes every weaker commit behind it wait for its sync.
-        wal.sequence().push_mark(RecordKind::Open, time_ms, Durability::Sync);
+        if !mutant("wal.no-open-record") {
+            wal.sequence().push_mark(RecordKind::Open, time_ms, Durability::Sync);
+        }
         Ok(wal)
     }
 
@@ -101,12 +104,19 @@ impl Recovery {
         let mut spares = room::reopen_spares(&*self.vfs, &self.dir, &self.chain.spares)?;
         let (file, path) = files::open_rw(&*self.vfs, &self.dir, newest.number)?;
         let (start, unproven) = &self.unproven;
-        files::write_identical(&*file, &newest.encode(), 0).map_err(Error::io("write", &path))?;
-        files::write_identical(&*file, unproven, *start).map_err(Error::io("write", &path))?;
-        file.sync_data().map_err(Error::io("synchronise", &path))?;
+        // A planted fault trusts what it read, which may exist in the page cache only.
+        if !mutant("wal.trust-tail") {
+            files::write_identical(&*file, &newest.encode(), 0).map_err(Error::io("write", &path))?;
+            files::write_identical(&*file, unproven, *start).map_err(Error::io("write", &path))?;
+            file.sync_data().map_err(Error::io("synchronise", &path))?;
+        }
 
         let greatest = self.last.0.max(newest.first_lsn.0);
         let mut first = lsn::after_gap(greatest).ok_or_else(used_up)?;
+        // A planted fault gives the numbers of the dropped tail out again.
+        if mutant("wal.no-gap") {
+            first = self.last.0 + 1;
+        }
         if self.chain.half_begun {
             // The half-written header may have announced exactly these.
             first = lsn::after_gap(first).ok_or_else(used_up)?;

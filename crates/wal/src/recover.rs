@@ -16,7 +16,7 @@ use crate::record::{HEADER_LEN, NoHeader, Place, Record, RecordKind};
 use crate::scan::{Bad, Found, Walk, survey};
 use crate::segment::{self, RECORDS_START, SegmentHeader};
 use crate::{Error, Lsn, Wal, WalOptions, files};
-use halodb_vfs::Vfs;
+use halodb_vfs::{Vfs, mutant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -228,9 +228,11 @@ fn judge(segment: &SegmentHeader, path: &Path, bytes: &[u8], known: Known) -> cr
         // Not torn: somebody wrote it, and whoever cannot read it must not drop it.
         return Err(Error::corrupt(path, offset, bad.clause(due)));
     }
-    let behind = survey(bytes, place(segment), offset);
+    // A planted fault does not look for proofs behind the first bad record.
+    let from = if mutant("wal.no-survey") { u64::MAX } else { offset };
+    let behind = survey(bytes, place(segment), from);
     proven = proven.max(Lsn(behind.synced));
-    if proven > last {
+    if proven > last && !mutant("wal.rot-is-tail") {
         return Err(Error::corrupt(path, offset, format!("{}, and {proven} is proven synced", bad.clause(due))));
     }
     if known.applied_min.max(known.applied_max) > last {

@@ -3,7 +3,7 @@
 //! One thread at a time does either, holding `preparing`; the sequencer's section only ever takes what is ready.
 
 use crate::files::{self, PrepareError, Spare};
-use crate::record::HEADER_LEN;
+use crate::record::{ALIGN, HEADER_LEN};
 use crate::segment;
 use crate::sequencer::check_len;
 use crate::{Error, Lsn, Result, Wal};
@@ -145,13 +145,15 @@ impl Wal {
     }
 }
 
-/// Files that were prepared by an earlier process, ready to be begun by this one.
+/// Files that were prepared by an earlier process, ready to be begun by this one. Whatever became of their lengths, a
+/// segment in them is as long as segments are: the header of another would not be read again.
 pub(crate) fn reopen_spares(
     vfs: &dyn halodb_vfs::Vfs,
     dir: &std::path::Path,
     spares: &[(u64, u64)],
 ) -> Result<VecDeque<Spare>> {
-    let open =
-        |&(number, len): &(u64, u64)| files::open_rw(vfs, dir, number).map(|(file, _)| Spare { number, len, file });
+    let open = |&(number, len): &(u64, u64)| {
+        files::open_rw(vfs, dir, number).map(|(file, _)| Spare { number, len: len / ALIGN * ALIGN, file })
+    };
     spares.iter().map(open).collect()
 }

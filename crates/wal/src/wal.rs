@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::record::{HEADER_LEN, RecordKind};
 use crate::segments::Segments;
 use crate::{Durability, Error, Lsn, Payload, Result, WalOptions};
-use halodb_vfs::Vfs;
+use halodb_vfs::{Vfs, mutant};
 use parking_lot::Mutex;
 use std::fmt;
 use std::path::PathBuf;
@@ -221,7 +221,11 @@ impl Wal {
         if buffer.poisoned {
             return;
         }
-        if let Some(settled) = buffer.settle(|level| self.progress.reached(level)) {
+        if let Some(settled) = buffer.settle(|level| {
+            // A planted fault shows records to readers before they are as durable as their writers asked.
+            let early = mutant("wal.publish-before-sync");
+            self.progress.reached(if early { Durability::Memory } else { level })
+        }) {
             // A run that has hardly begun says less than what was before it.
             self.progress.set_settled(settled.max(self.settled()));
         }

@@ -201,6 +201,49 @@ fn a_segment_whose_header_vanished_is_not_taken_for_a_spare_one() {
     is_corrupt_at(recover(&sim), newest, 0);
 }
 
+/// A fuzzer found it: with the header, the first record had vanished, as when a file system gives back a block of zeros.
+/// The rest of the segment, acknowledged as durable, was overwritten without a word.
+#[test]
+fn a_segment_whose_beginning_vanished_is_not_taken_for_a_spare_one() {
+    for (zeros, clean) in [(1024, false), (1024, true), (2048, true)] {
+        let sim = disk();
+        let wal = create(&sim);
+        for n in 0..40 {
+            wal.append(vec![n; 200], 0, Sync).unwrap();
+        }
+        if clean {
+            wal.close(0).unwrap();
+        }
+        drop(wal);
+        let newest = (1..)
+            .take_while(|&n| sim.kind(&segment(n)).unwrap().is_some())
+            .filter(|&n| !records_of(&sim, n).is_empty())
+            .last()
+            .unwrap();
+        let mut bytes = read(&sim, &segment(newest));
+        assert!(bytes[zeros..].iter().any(|b| *b != 0), "records stand behind the zeros");
+        bytes[..zeros].fill(0);
+        write(&sim, &segment(newest), &bytes);
+        is_corrupt_at(recover(&sim), newest, 0);
+    }
+}
+
+#[test]
+fn records_in_any_spare_segment_are_refused_before_the_log_is_written_to() {
+    let sim = disk();
+    let wal = create(&sim);
+    for n in 0..40 {
+        wal.append(vec![n; 200], 0, Sync).unwrap();
+    }
+    drop(wal);
+    for number in [2, 3] {
+        let mut bytes = read(&sim, &segment(number));
+        bytes[..if number == 2 { 4096 } else { 1024 }].fill(0);
+        write(&sim, &segment(number), &bytes);
+    }
+    is_corrupt_at(recover(&sim), 3, 0);
+}
+
 #[test]
 fn a_cut_segment_is_corruption_at_its_new_end() {
     let sim = crashed(3, 0);
@@ -378,4 +421,30 @@ fn a_half_written_header_of_the_next_segment_is_reported_and_its_lsns_are_skippe
     // With a record behind it, it was begun, and is corrupt.
     flip(&sim, &segment(newest + 1), 20);
     is_corrupt_at(recover(&sim), newest + 1, 0);
+}
+
+/// A fuzzer found it: the length of a prepared file that somebody had cut went into the header of the segment that was
+/// begun in it, and that header did not decode at the next open. Records acknowledged as durable were behind it.
+#[test]
+fn a_prepared_segment_of_an_odd_length_is_begun_so_that_it_can_be_read_again() {
+    for (keep, clean) in [(4093, true), (4093, false), (4099, true), (4099, false), (513, true), (519, false)] {
+        let sim = disk();
+        let wal = create(&sim);
+        wal.append(vec![0; 2500], 0, Sync).unwrap();
+        wal.make_room(0).unwrap();
+        if clean {
+            wal.close(0).unwrap();
+        }
+        drop(wal);
+        let mut bytes = read(&sim, &segment(2));
+        bytes.resize(keep, 0);
+        write(&sim, &segment(2), &bytes);
+        let (wal, _) = reopen(&sim);
+        for n in 1..6 {
+            wal.append(vec![n; 1000], 0, Sync).unwrap();
+        }
+        drop(wal);
+        let (_, commits) = recover(&sim).unwrap_or_else(|e| panic!("{keep} bytes, clean close {clean}: {e}"));
+        assert_eq!(commits.len(), 6, "{keep} bytes, clean close {clean}");
+    }
 }
