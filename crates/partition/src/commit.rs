@@ -13,6 +13,7 @@ use crate::set::{PartitionSet, Shared};
 use crate::version::{Layer, SetVersion};
 use crate::{Batch, Error, ErrorKind, Result};
 use halodb_memtable::{Bytes, Entry, Memtable};
+use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,7 +63,7 @@ impl PartitionSet {
 
     /// Commits a batch if every condition holds, judged and applied as one step between all other commits.
     ///
-    /// A failed condition is answered when what it depends on is as durable as its own writer asked for.
+    /// A failed condition is answered when the entry it was judged by is as durable as `level` says.
     ///
     /// # Errors
     /// As [`PartitionSet::commit`]; also `Corrupt` and `Io` from reading the conditions' keys.
@@ -103,12 +104,12 @@ impl PartitionSet {
             let judged = judge(&current, shared, conditions, &present);
             if let Some(failed) = judged.failed {
                 drop(section);
-                shared.await_settled(judged.depends_on)?;
+                shared.await_durable(judged.depends_on, level)?;
                 return Ok(Outcome::Failed(failed));
             }
             if batch.is_empty() {
                 drop(section);
-                shared.await_settled(judged.depends_on)?;
+                shared.await_durable(judged.depends_on, level)?;
                 return Ok(Outcome::Committed(shared.snapshot().lsn()));
             }
             if !shared.freeze_full(&mut section, &prepared.touched) {
@@ -197,12 +198,14 @@ fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], 
 }
 
 impl Shared {
-    /// Waits until the entry with this number, visible or not when it was looked at, is as durable as its writer asked.
-    fn await_settled(&self, lsn: Lsn) -> Result<()> {
-        if lsn > self.wal.settled() {
-            self.wal.wait(lsn, Durability::Memory).map_err(|e| self.log_failed(e))?;
+    /// Waits until the entry with this number, visible or not when it was looked at, is settled and as durable as `level`
+    /// says: an answer that rests on it must not be taken back by what the caller asked to survive.
+    fn await_durable(&self, lsn: Lsn, level: Durability) -> Result<()> {
+        if lsn == Lsn(0) {
+            // The answer rests on a tree, and so on what is durable.
+            return Ok(());
         }
-        Ok(())
+        self.wal.wait(lsn, level).map_err(|e| self.log_failed(e))
     }
 
     /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet.
@@ -238,8 +241,9 @@ impl Shared {
     ///
     /// Its last number is the last one that was *given out*. The one before the next may lie in the gap that a crash
     /// left, where no record is: nothing could wait for it, and a tree that claimed it would be ahead of its log.
-    pub(crate) fn freeze(&self, _section: &mut Sequencer<'_>, partition: usize) {
-        let last = self.wal.appended();
+    pub(crate) fn freeze(&self, section: &mut Sequencer<'_>, partition: usize) {
+        // A planted fault claims the record that comes next.
+        let last = if mutant("partition.freeze-too-far") { section.next() } else { self.wal.appended() };
         self.versions.replace(partition, Lsn(0), |part| {
             if !part.active.is_empty() {
                 let full = std::mem::replace(&mut part.active, Arc::new(Memtable::new()));

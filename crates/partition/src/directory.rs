@@ -17,7 +17,7 @@ use crate::manifest::{self, Manifest};
 use crate::options::{Create, Entropy, Options};
 use crate::{Error, ErrorKind, Result};
 use halodb_pager::{Identity, Pager};
-use halodb_vfs::{DirEntry, EntryKind, FileExt, OpenMode, Vfs};
+use halodb_vfs::{DirEntry, EntryKind, FileExt, OpenMode, Vfs, mutant};
 use halodb_wal::{NoSegment, SegmentHeader, Wal, WalOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -198,6 +198,10 @@ pub(crate) fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, entropy:
         page_size: options.page_size_or_default(),
     };
     clear_skeleton(&**vfs, dir)?;
+    // A planted fault says that there is a database before there is one.
+    if mutant("partition.manifest-first") {
+        manifest.write(&**vfs, dir)?;
+    }
     let make = |path: &Path| vfs.create_dir(path).map_err(|e| Error::io("create", path, e));
     for partition in 0..manifest.partitions {
         let path = tree_path(dir, partition);

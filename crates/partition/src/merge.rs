@@ -12,6 +12,7 @@ use crate::version::Layer;
 use crate::{Error, Result};
 use halodb_btree::{Change, Edits, KeyRange, Tree};
 use halodb_memtable::{Cursor, Entry};
+use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +53,9 @@ impl Shared {
         };
         self.touch();
         // Log before pages; and no tree may hold what readers must not see yet.
-        self.wal.wait(last, Durability::Sync).map_err(|e| self.log_failed(e))?;
+        if !mutant("partition.pages-before-log") {
+            self.wal.wait(last, Durability::Sync).map_err(|e| self.log_failed(e))?;
+        }
         loop {
             let version = self.versions.load();
             let part = &version.parts[partition];
@@ -64,7 +67,9 @@ impl Shared {
             let limit_pages = self.chunk_pages(&part.tree);
             let merged = halodb_btree::merge(&mut txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
             let finished = merged.merged_up_to.is_none();
-            let applied = if finished { last } else { self.applied(partition)? };
+            // Planted faults: a chunk's meta says that all is merged, or forgets how far the tree was.
+            let applied = if finished || mutant("partition.applied-early") { last } else { self.applied(partition)? };
+            let applied = if !finished && mutant("partition.applied-reset") { Lsn(0) } else { applied };
             let roots: Vec<_> = merged.root.into_iter().collect();
             let snapshot = txn.commit(&roots, &Checkpoint { applied, synced }.encode())?;
             let tree = Tree::open(snapshot, 0, self.tree_options())?;
@@ -125,7 +130,9 @@ impl Shared {
     pub(crate) fn recycle_log(&self) -> Result<()> {
         let mut needed = Lsn(u64::MAX);
         for partition in 0..self.partitions.len() {
-            needed = needed.min(self.findable_applied(partition)?);
+            // A planted fault relies on the newest meta alone.
+            let newest_only = mutant("partition.recycle-by-newest");
+            needed = needed.min(if newest_only { self.applied(partition)? } else { self.findable_applied(partition)? });
         }
         self.wal.recycle(Lsn(needed.0.saturating_add(1))).map_err(|e| self.log_failed(e))?;
         Ok(())
@@ -153,7 +160,11 @@ impl Shared {
                 return Ok(());
             }
             let synced = self.wal.synced();
-            (self.wal.settled().min(synced), synced)
+            // A planted fault takes what is visible for durable.
+            (
+                self.wal.settled().min(if mutant("partition.idle-applies-visible") { Lsn(u64::MAX) } else { synced }),
+                synced,
+            )
         };
         let applied = applied.max(self.applied(partition)?);
         let user = Checkpoint { applied, synced }.encode();
@@ -193,6 +204,10 @@ impl LayerEdits {
         match layer.merged_up_to.as_deref() {
             None => cursor.seek_first(),
             Some(done) => cursor.seek(&crate::version::successor(done)),
+        }
+        // A planted fault loses the first key of every chunk but the first.
+        if layer.merged_up_to.is_some() && mutant("partition.chunk-skips-key") {
+            cursor.next();
         }
         Self { cursor }
     }

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use halodb_btree::{Tree, TreeOptions};
 use halodb_memtable::{Entry, Memtable};
 use halodb_pager::{Access, Pager};
-use halodb_vfs::Vfs;
+use halodb_vfs::{Vfs, mutant};
 use halodb_wal::{Known, Lsn, Record, RecordKind, Recovery, Wal};
 use parking_lot::Mutex;
 use std::path::Path;
@@ -206,8 +206,12 @@ fn replay(
 fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<(), &'static str> {
     let Record { lsn, payload, .. } = record;
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
-    for op in batch::decode(payload)? {
+    let ops = batch::decode(payload)?;
+    // Planted faults: half a batch is replayed, or its range deletes are not.
+    let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
+    for op in ops.into_iter().take(whole) {
         match op {
+            Op::DeleteRange(..) if mutant("partition.replay-without-ranges") => {}
             Op::DeleteRange(start, end) => {
                 for part in parts.iter().filter(lacks) {
                     part.table.delete_range(start, end, lsn.0);

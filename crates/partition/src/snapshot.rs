@@ -10,6 +10,7 @@ use crate::routing::Router;
 use crate::version::{PartVersion, SetVersion};
 use crate::{Result, Value};
 use halodb_memtable::Entry;
+use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ impl Snapshot {
     /// `Corrupt` or `Io` if a page cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         let (part, hash) = self.part_of(key);
-        match part.in_memory(key, self.lsn) {
+        let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
+        match part.in_memory(key, at) {
             Some(found) => Ok(match found.entry {
                 Entry::Value(bytes) => Some(Value::shared(bytes)),
                 Entry::Tombstone => None,

@@ -392,3 +392,22 @@ const fn libc_eio() -> i32 {
 const fn libc_enospc() -> i32 {
     28
 }
+
+/// A delete that was only handed to the system, then a durable delete of the same key: it finds nothing to delete and
+/// writes nothing, but what it answered must survive like anything else it promises.
+#[test]
+fn an_answer_to_a_durable_condition_survives_a_loss_of_power() {
+    for level in [Durability::Memory, Durability::Buffered] {
+        let disk = SimVfs::new();
+        let set = open(&disk);
+        put(&set, "k", "v");
+        let mut batch = Batch::new();
+        batch.delete(b"k");
+        set.commit(&batch, level, 0).unwrap();
+        let expect = [(&b"k"[..], halodb_partition::Expect::Present)];
+        let outcome = set.commit_if(&batch, &expect, Durability::Sync, 0).unwrap();
+        assert_eq!(outcome, halodb_partition::Outcome::Failed(0));
+        let image = disk.crash_image(disk.ops(), CrashMode::Strict, 0);
+        assert_eq!(get(&open(&image), "k"), None, "{level:?}");
+    }
+}
