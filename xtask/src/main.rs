@@ -3,8 +3,13 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use xtask::campaign::mutants::trial::{self, Trial};
+use xtask::campaign::mutants::{catalogue, judge};
+use xtask::campaign::powercut::{self, FileSystems, NotRun};
 use xtask::campaign::report::Report;
-use xtask::campaign::{Plan, corrupt, crash, faults, kill, model, report, session};
+use xtask::campaign::{Aim, Plan, corrupt, crash, faults, isolation, kill, model, mortal, report, session};
+use xtask::fuzz::{self, Fuzzer};
 use xtask::tidy::{self, Sources};
 
 /// The project's verbs.
@@ -68,14 +73,79 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
-    /// The process that `kill` kills.
-    #[command(hide = true)]
-    KillChild {
+    /// Real power cuts on mounted images, as root; counts cuts.
+    Powercut {
+        #[command(flatten)]
+        common: Common,
+        /// On which file system.
+        #[arg(long, default_value = "all", value_name = "ext4|ext4-writeback|ext4-journal|xfs|all")]
+        fs: FileSystems,
+    },
+    /// Looks for bytes that a decoder cannot bear; counts runs.
+    Fuzz {
+        /// A target of fuzz/, or all of them, one after another.
+        #[arg(default_value = "all")]
+        target: String,
+        /// Runs this one input only, as after a finding.
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+        /// Runs the inputs in fuzz/corpus only, without libFuzzer.
+        #[arg(long, conflicts_with = "input")]
+        replay: bool,
+        /// Writes the inputs that the targets make themselves into fuzz/corpus.
+        #[arg(long, conflicts_with_all = ["input", "replay"])]
+        write_seeds: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Concurrent histories, checked for linearizability, and bank transfers; counts histories.
+    Isolation {
+        #[command(flatten)]
+        common: Common,
+        /// Runs the history of this seed only, --count times.
+        #[arg(long, value_name = "SEED")]
+        history: Option<u64>,
+    },
+    /// Engines with a planted fault each: would the campaigns notice? Counts mutants.
+    Mutants {
+        /// The campaigns' seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Seconds for each mutant.
+        #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+        time: u64,
+        /// Only mutants whose names contain this.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Only so many of them.
+        #[arg(long, value_name = "COUNT")]
+        sample: Option<usize>,
+        /// Shows their names and what each does, and runs nothing.
         #[arg(long)]
-        dir: PathBuf,
+        list: bool,
+        /// Processes at a time [default: one for each core].
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Appends the totals to docs/testing/ledger.jsonl.
+        #[arg(long)]
+        record: bool,
+    },
+    /// The process that judges one mutant; only in the build with planted faults.
+    #[command(hide = true)]
+    MutantJudge {
+        #[arg(long)]
+        name: String,
         #[arg(long)]
         seed: u64,
+        #[arg(long)]
+        time: u64,
     },
+    /// The process that `kill` and `powercut` strike.
+    #[command(hide = true)]
+    Mortal(mortal::Orders),
+    /// The process that cleans up after `powercut`.
+    #[command(hide = true)]
+    PowercutJanitor { path: PathBuf },
 }
 
 /// What all campaigns take.
@@ -100,12 +170,12 @@ struct Common {
 
 impl Common {
     fn plan(&self, default_count: u64) -> Plan {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Plan {
             seed: self.seed,
             count: self.count.unwrap_or(default_count),
             time_s: self.time,
             threads: self.threads.unwrap_or_else(cores),
+            aim: Aim::Explain,
         }
     }
 }
@@ -143,10 +213,58 @@ fn main() -> ExitCode {
             Ok(program) => finish(&common, kill::run(&common.plan(100), &program)),
             Err(e) => fail(&format!("kill: this program cannot find itself: {e}")),
         },
-        Verb::KillChild { dir, seed } => {
-            kill::serve(&dir, seed).map_or_else(|what| fail(&what), |()| ExitCode::SUCCESS)
+        Verb::Powercut { common, fs } => run_powercut(&common, &fs),
+        Verb::Mortal(orders) => mortal::serve(&orders).map_or_else(|what| fail(&what), |()| ExitCode::SUCCESS),
+        Verb::PowercutJanitor { path } => {
+            powercut::janitor(&path).map_or_else(|what| fail(&what), |()| ExitCode::SUCCESS)
         }
+        Verb::Fuzz { target, input, replay, write_seeds, common } => {
+            let what = match (input, replay, write_seeds) {
+                (Some(input), _, _) => Fuzzing::Input(input),
+                (None, true, _) => Fuzzing::Replay,
+                (None, false, true) => Fuzzing::WriteSeeds,
+                _ => Fuzzing::Search,
+            };
+            run_fuzz(&target, &what, &common).unwrap_or_else(|what| fail(&format!("fuzz: {what}")))
+        }
+        Verb::Isolation { common, history } => {
+            let plan = common.plan(50);
+            finish(&common, history.map_or_else(|| isolation::run(&plan), |seed| isolation::run_one(&plan, seed)))
+        }
+        Verb::Mutants { list: true, .. } => {
+            catalogue::ALL.iter().for_each(|mutant| println!("{:<31} {}", mutant.name, mutant.what));
+            println!("mutants: {} of them", catalogue::ALL.len());
+            ExitCode::SUCCESS
+        }
+        Verb::Mutants { seed, time, only, sample, threads, record, .. } => {
+            let processes = threads.unwrap_or_else(cores);
+            run_mutants(&Trial { seed, only, sample, time: Duration::from_secs(time), processes }, record)
+        }
+        Verb::MutantJudge { name, seed, time } => match catalogue::named(&name) {
+            Some(mutant) => {
+                println!("{}", judge::run(mutant, seed, Duration::from_secs(time)));
+                ExitCode::SUCCESS
+            }
+            None => fail(&format!("there is no mutant {name}; see cargo xtask mutants --list")),
+        },
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn run_mutants(trial: &Trial, record: bool) -> ExitCode {
+    let program = match trial::build(&root()) {
+        Ok(program) => program,
+        Err(e) => return fail(&format!("mutants: {e}")),
+    };
+    let outcome = trial::run(trial, &program, &|line| println!("{line}"));
+    if record && let Err(e) = report::record(&root(), &outcome.report(trial.seed)) {
+        return fail(&format!("cannot write the ledger: {e}"));
+    }
+    println!("{outcome}");
+    if outcome.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The repository's root: the folder above this package.
@@ -169,6 +287,75 @@ fn finish(common: &Common, report: Report) -> ExitCode {
     }
     println!("{report}");
     if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// On one file system after the other; a report for each, because the ledger counts them apart.
+fn run_powercut(common: &Common, FileSystems(list): &FileSystems) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(e) => return fail(&format!("powercut: this program cannot find itself: {e}")),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for &fs in list {
+        let one = match powercut::run(&common.plan(60), &program, fs) {
+            Ok(report) => finish(common, report),
+            Err(NotRun::Skipped(what)) => {
+                println!("powercut {}: SKIPPED: {what}", fs.name());
+                ExitCode::SUCCESS
+            }
+            Err(NotRun::Failed(what)) => fail(&format!("powercut {}: {what}", fs.name())),
+        };
+        if one != ExitCode::SUCCESS {
+            code = one;
+        }
+    }
+    code
+}
+
+/// What `fuzz` is asked for.
+enum Fuzzing {
+    Search,
+    Input(PathBuf),
+    Replay,
+    WriteSeeds,
+}
+
+fn run_fuzz(target: &str, what: &Fuzzing, common: &Common) -> Result<ExitCode, String> {
+    let targets = fuzz::chosen(target)?;
+    let reports = match what {
+        Fuzzing::Replay => vec![fuzz::replay(&root(), &targets)],
+        Fuzzing::WriteSeeds => {
+            let count = fuzz::write_seeds(&root(), &targets).map_err(|e| format!("cannot write the inputs: {e}"))?;
+            println!("fuzz: {count} inputs written to fuzz/corpus");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Fuzzing::Input(_) if targets.len() != 1 => return Err("an input belongs to one target: name it".to_owned()),
+        Fuzzing::Input(input) => vec![Fuzzer::build(&root())?.run_input(targets[0], input)?],
+        Fuzzing::Search => {
+            let fuzzer = Fuzzer::build(&root())?;
+            // Without a number of runs the time is the limit.
+            let plan = common.plan(0);
+            let mut reports = Vec::new();
+            for target in targets {
+                let report = fuzzer.run(target, &plan)?;
+                println!("{report}");
+                report.failures.iter().for_each(|failure| eprintln!("{failure}"));
+                if common.record {
+                    report::record(&root(), &report).map_err(|e| format!("cannot write the ledger: {e}"))?;
+                }
+                reports.push(report);
+            }
+            println!("{}", fuzz::total(&reports, common.seed));
+            let failed = reports.iter().any(|report| !report.failures.is_empty());
+            return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+    };
+    for report in &reports {
+        report.failures.iter().for_each(|failure| eprintln!("{failure}"));
+        println!("{report}");
+    }
+    let failed = reports.iter().any(|report| !report.failures.is_empty());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn run_tidy() -> ExitCode {

@@ -7,7 +7,7 @@ use xtask::campaign::corrupt::{self, Extent};
 use xtask::campaign::lying::{Lie, LyingVfs};
 use xtask::campaign::report::Report;
 use xtask::campaign::session::{Seam, honest};
-use xtask::campaign::{Plan, crash, faults, kill};
+use xtask::campaign::{Plan, crash, faults, kill, mortal};
 
 fn check_passes(report: &Report) {
     assert!(report.count > 0, "{report}: nothing was tried");
@@ -38,6 +38,12 @@ fn a_bit_that_turns_is_noticed_or_does_not_matter() {
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     check_passes(&kill::run(&Plan::small(14, 6), Path::new(env!("CARGO_BIN_EXE_xtask"))));
+}
+
+#[test]
+fn a_process_that_acknowledges_what_it_has_not_handed_over_is_noticed() {
+    let report = kill::run_with(&Plan::small(1, 60), Path::new(env!("CARGO_BIN_EXE_xtask")), Some(mortal::Lie::Memory));
+    assert!(!report.failures.is_empty(), "{report}: the campaign does not notice a process that lies");
 }
 
 #[test]

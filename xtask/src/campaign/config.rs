@@ -37,7 +37,7 @@ pub const TINY: Setup = Setup {
     memtable_bytes: 16 << 10,
     segment_bytes: 8 << 10,
     log_limit_bytes: 32 << 10,
-    chunk_bytes: 16 << 10,
+    chunk_bytes: 4 << 10,
     filter_bits: 10,
     hash_seed: 1,
 };
@@ -53,7 +53,7 @@ pub const WIDE: Setup = Setup {
     memtable_bytes: 128 << 10,
     segment_bytes: 64 << 10,
     log_limit_bytes: 256 << 10,
-    chunk_bytes: 64 << 10,
+    chunk_bytes: 16 << 10,
     filter_bits: 11,
     hash_seed: 3,
 };

@@ -12,29 +12,34 @@ use super::ops::{self, Op, Profile};
 use super::oracle::{History, Loss};
 use super::report::{Budget, Failure, Report};
 use super::rng::{Rng, derive, runner};
-use super::session::{Seam, Session, Step, Stop, loss_of};
-use super::{MODES, Plan, mode_name, shrink};
+use super::session::{DIR, Seam, Session, Step, Stop, loss_of};
+use super::{Aim, MODES, Plan, mode_name, shrink};
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::CrashMode;
 use proptest::strategy::{Strategy, ValueTree};
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Power losses in a row.
 const DEPTH: u32 = 3;
 
-/// Moments taken of one workload; of longer ones a sample.
-const MOST_MOMENTS: u64 = 300;
+/// Moments taken of one workload; of longer ones a sample. Many workloads find more than many moments of few.
+const MOST_MOMENTS: u64 = 100;
+
+/// Kinds of loss tried at each moment, each time the next ones in turn.
+const MODES_A_MOMENT: usize = 2;
+
+/// Moments taken of one workload when the question is only whether there is a failure.
+const FEW_MOMENTS: u64 = 12;
 
 /// Steps of most workloads.
 const SHORT: Range<usize> = 1..45;
 
 /// Steps of the others.
 const LONG: Range<usize> = 45..400;
-
-/// Images of random kinds are made with so many seeds each.
-const SEEDS: u64 = 2;
 
 /// A chain of losses that takes longer hangs.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
@@ -70,7 +75,8 @@ impl std::str::FromStr for Moment {
 /// Runs the campaign; a case is an image that was opened and compared.
 pub fn run(plan: &Plan, seam: Seam) -> Report {
     Budget::new(plan).run("crash", "images", plan, |budget| {
-        let explorer = Explorer { seam, watch: &Watch::new(CASE_LIMIT), budget: Some(budget) };
+        let explorer =
+            Explorer { seam, watch: &Watch::new(CASE_LIMIT), budget: Some(budget), coverage: Coverage::Sample };
         while let Some(index) = budget.take() {
             if let Err(failure) = explorer.workload(derive(plan.seed, index)) {
                 budget.fail(failure);
@@ -83,10 +89,12 @@ pub fn run(plan: &Plan, seam: Seam) -> Report {
 pub fn run_one(plan: &Plan, workload_seed: u64, moment: Option<Moment>, seam: Seam) -> Report {
     let plan = &Plan { threads: 1, count: u64::MAX, ..plan.clone() };
     Budget::new(plan).run("crash", "images", plan, |budget| {
-        let explorer = Explorer { seam, watch: &Watch::new(CASE_LIMIT), budget: Some(budget) };
+        let explorer =
+            Explorer { seam, watch: &Watch::new(CASE_LIMIT), budget: Some(budget), coverage: Coverage::Full };
         let outcome = match moment {
             None => explorer.workload(workload_seed),
-            Some(moment) => record(workload_seed, &draw(workload_seed), seam)
+            Some(moment) => explorer
+                .record(workload_seed, &draw(workload_seed))
                 .and_then(|past| explorer.chain(&past, moment))
                 .map_err(|what| Failure { what, reproduce: command(workload_seed, Some(moment)) }),
         };
@@ -107,12 +115,13 @@ fn setup_of(seed: u64) -> &'static Setup {
 }
 
 /// One workload in so many is recorded through the facade, whose threads merge while it writes. Its schedule is its own,
-/// so that a failure may need several attempts to show again; the images are always opened by the partitions.
+/// so that a failure may need several attempts to show again.
 const FACADE_EVERY: u64 = 8;
 
-/// Most workloads are short, so that every moment of them is taken; some are long enough for logs to be recycled.
+/// Half of the workloads are short, so that every moment of them is taken; the others are long enough for several merges,
+/// for pages that are used again, and for logs that are recycled.
 fn draw(seed: u64) -> Vec<Op> {
-    let len = if (seed >> 16).is_multiple_of(5) { LONG } else { SHORT };
+    let len = if (seed >> 16).is_multiple_of(2) { LONG } else { SHORT };
     let tree = ops::workload(Profile::CRASH, len).new_tree(&mut runner(seed));
     tree.expect("the strategy rejects nothing").current()
 }
@@ -122,28 +131,16 @@ struct Past {
     disk: SimVfs,
     history: History,
     setup: &'static Setup,
+    /// The facade keeps its keys in its own way, so that its images are opened by it, too.
+    facade: bool,
 }
 
-/// Runs the workload without any loss.
-fn record(seed: u64, steps: &[Op], seam: Seam) -> Result<Past, String> {
-    let setup = setup_of(seed);
-    let run = || {
-        let facade = (seed >> 8).is_multiple_of(FACADE_EVERY);
-        if facade {
-            record_engine::<Facade>(setup, steps, seam)
-        } else {
-            record_engine::<Partitions>(setup, steps, seam)
-        }
-    };
-    guard::caught(run)?.map_err(|stop| format!("without any loss, {}", stop.text()))
-}
-
-fn record_engine<E: Engine>(setup: &'static Setup, steps: &[Op], seam: Seam) -> Step<Past> {
+fn record_engine<E: Engine>(setup: &'static Setup, steps: &[Op], seam: Seam) -> Step<(SimVfs, History)> {
     let mut session = Session::<E>::create(seam, setup)?;
     for step in steps {
         session.step(step)?;
     }
-    Ok(Past { disk: session.disk().clone(), history: session.history(), setup })
+    Ok((session.disk().clone(), session.history()))
 }
 
 /// Goes through the images of workloads.
@@ -152,6 +149,16 @@ struct Explorer<'a> {
     watch: &'a Watch,
     /// Told of every image; `None` while a failure is made smaller.
     budget: Option<&'a Budget>,
+    coverage: Coverage,
+}
+
+/// How much of a workload is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coverage {
+    /// Some moments, some modes at each.
+    Sample,
+    /// Every moment, every mode.
+    Full,
 }
 
 impl Explorer<'_> {
@@ -161,7 +168,15 @@ impl Explorer<'_> {
         let failed = self.explore(seed, &steps);
         self.watch.end();
         let Err((moment, what)) = failed else { return Ok(()) };
-        let quiet = Explorer { seam: self.seam, watch: &Watch::new(Duration::from_secs(600)), budget: None };
+        if self.aims_to(Aim::Detect) {
+            return Err(Failure { what, reproduce: command(seed, moment) });
+        }
+        let quiet = Explorer {
+            seam: self.seam,
+            watch: &Watch::new(Duration::from_secs(600)),
+            budget: None,
+            coverage: Coverage::Full,
+        };
         let smaller = shrink::smallest(&steps, Duration::from_secs(20), |steps| {
             let (moment, what) = quiet.explore(seed, steps).err()?;
             Some(moment.map_or(what.clone(), |moment| format!("{what}\n    at {moment}")))
@@ -172,24 +187,48 @@ impl Explorer<'_> {
         Err(Failure { what, reproduce: command(seed, moment) })
     }
 
+    /// Runs the workload without any loss.
+    fn record(&self, seed: u64, steps: &[Op]) -> Result<Past, String> {
+        let setup = setup_of(seed);
+        let run = || {
+            let facade = (seed >> 8).is_multiple_of(FACADE_EVERY) && !self.aims_to(Aim::Detect);
+            let (disk, history) = if facade {
+                record_engine::<Facade>(setup, steps, self.seam)?
+            } else {
+                record_engine::<Partitions>(setup, steps, self.seam)?
+            };
+            Ok(Past { disk, history, setup, facade })
+        };
+        guard::caught(run)?.map_err(|stop: Stop| format!("without any loss, {}", stop.text()))
+    }
+
+    fn aims_to(&self, aim: Aim) -> bool {
+        self.budget.is_some_and(|budget| budget.aim() == aim)
+    }
+
     /// Goes through the moments of a workload; the error is the first chain that went wrong.
     fn explore(&self, seed: u64, steps: &[Op]) -> Result<(), (Option<Moment>, String)> {
         self.watch.begin(command(seed, None));
-        let past = record(seed, steps, self.seam).map_err(|what| (None, what))?;
+        let past = self.record(seed, steps).map_err(|what| (None, what))?;
         let mut rng = Rng::new(seed);
         let last = past.disk.ops();
-        let stride = 1 + last / MOST_MOMENTS;
+        // Whether anything is wrong shows sooner in a few moments of many workloads; what is made smaller or repeated
+        // is gone through in full.
+        let (most, modes) = match self.budget.map(Budget::aim) {
+            Some(Aim::Detect) => (FEW_MOMENTS, MODES.len()),
+            Some(_) if self.coverage == Coverage::Sample => (MOST_MOMENTS, MODES_A_MOMENT),
+            _ => (u64::MAX, MODES.len()),
+        };
+        let stride = 1 + last / most;
+        let mut turn = MODES.iter().cycle().skip(rng.below(MODES.len() as u64) as usize);
         let mut at = rng.below(stride);
         while at <= last {
-            for &mode in MODES {
-                let seeds = if matches!(mode, CrashMode::Strict | CrashMode::Kept) { 1 } else { SEEDS };
-                for _ in 0..seeds {
-                    let moment = Moment { at, mode, seed: rng.draw() };
-                    self.watch.begin(command(seed, Some(moment)));
-                    self.chain(&past, moment).map_err(|what| (Some(moment), what))?;
-                    if self.budget.is_some_and(Budget::is_spent) {
-                        return Ok(());
-                    }
+            for &mode in turn.by_ref().take(modes) {
+                let moment = Moment { at, mode, seed: rng.draw() };
+                self.watch.begin(command(seed, Some(moment)));
+                self.chain(&past, moment).map_err(|what| (Some(moment), what))?;
+                if self.budget.is_some_and(Budget::is_spent) {
+                    return Ok(());
                 }
             }
             at += 1 + rng.below(2 * stride - 1);
@@ -199,10 +238,11 @@ impl Explorer<'_> {
 
     /// One loss after the other, beginning with `first`.
     fn chain(&self, past: &Past, first: Moment) -> Result<(), String> {
-        guard::caught(|| self.chain_of_losses(past, first)).unwrap_or_else(Err)
+        let losses = if past.facade { Self::chain_of_losses::<Facade> } else { Self::chain_of_losses::<Partitions> };
+        guard::caught(|| losses(self, past, first)).unwrap_or_else(Err)
     }
 
-    fn chain_of_losses(&self, past: &Past, first: Moment) -> Result<(), String> {
+    fn chain_of_losses<E: Engine>(&self, past: &Past, first: Moment) -> Result<(), String> {
         let mut rng = Rng::new(first.seed);
         let mut story = Vec::new();
         let mut moment = first;
@@ -213,7 +253,11 @@ impl Explorer<'_> {
         for depth in 1..=DEPTH {
             story.push(moment.to_string());
             let image = disk.crash_image(moment.at, moment.mode, moment.seed);
-            let outcome = self.recover_and_go_on(image.clone(), past.setup, &history, loss, judged_at, &mut rng);
+            if rng.below(4) == 0 {
+                self.lose_a_meta::<E>(&image, past.setup, &history, loss, judged_at, &mut rng)
+                    .map_err(|stop| format!("loss {depth} ({}): {}", story.join(", "), stop.text()))?;
+            }
+            let outcome = self.recover_and_go_on::<E>(image.clone(), past.setup, &history, loss, judged_at, &mut rng);
             let (next_history, opened_at) =
                 outcome.map_err(|stop| format!("loss {depth} ({}): {}", story.join(", "), stop.text()))?;
             self.budget.inspect(|budget| budget.add(1));
@@ -235,7 +279,7 @@ impl Explorer<'_> {
     }
 
     /// Opens an image, checks it, does a few steps; gives the new promises and when the open was finished.
-    fn recover_and_go_on(
+    fn recover_and_go_on<E: Engine>(
         &self,
         image: SimVfs,
         setup: &Setup,
@@ -244,7 +288,7 @@ impl Explorer<'_> {
         at: u64,
         rng: &mut Rng,
     ) -> Step<(History, u64)> {
-        let (mut session, opened) = Session::<Partitions>::open_reporting(image, self.seam, setup, history, loss, at)?;
+        let (mut session, opened) = Session::<E>::open_reporting(image, self.seam, setup, history, loss, at)?;
         if opened.dropped.is_some() {
             self.note("tails dropped");
         }
@@ -259,6 +303,36 @@ impl Explorer<'_> {
         }
         session.check().map_err(|stop| told(steps.len(), stop))?;
         Ok((session.history(), opened_at))
+    }
+
+    /// Opens a copy of an image in which one of the two metas of a page file has rotten. Where both were good, the other
+    /// one alone must do, because the pages it reaches are not written and the log it needs is not recycled before it is
+    /// overwritten.
+    fn lose_a_meta<E: Engine>(
+        &self,
+        image: &SimVfs,
+        setup: &Setup,
+        history: &History,
+        loss: Loss,
+        at: u64,
+        rng: &mut Rng,
+    ) -> Step {
+        let copy = image.copy();
+        let (partition, slot) = (rng.below(u64::from(setup.partitions)) as u32, rng.below(2));
+        // Without a MANIFEST there is no database yet.
+        let complete = copy.read_file(Path::new(DIR).join("MANIFEST")).is_ok();
+        if !complete || !Partitions::has_two_metas(Arc::new(copy.clone()), Path::new(DIR), setup, partition) {
+            return Ok(());
+        }
+        let path = Path::new(DIR).join(format!("p{partition:03}/tree.db"));
+        // A bit of the generation.
+        let bit = (slot * u64::from(setup.page_size) + 48) * 8;
+        let told = |what: String| Stop::Wrong(format!("without the meta in slot {slot} of {}: {what}", path.display()));
+        copy.flip_bit(&path, bit).map_err(|e| told(e.to_string()))?;
+        let session = Session::<E>::open(copy, self.seam, setup, history, loss, at);
+        session.and_then(|mut session| session.check()).map_err(|stop| told(stop.text()))?;
+        self.note("metas lost");
+        Ok(())
     }
 
     fn note(&self, what: &'static str) {

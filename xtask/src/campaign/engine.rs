@@ -5,6 +5,7 @@
 
 use super::config::Setup;
 use super::ops::{self, Direction, Move, Op, Write};
+use halodb::pager;
 use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
 use halodb::vfs::Vfs;
 use halodb::{Db, Depth, Durability};
@@ -82,6 +83,10 @@ pub trait Engine: Sized {
     fn commit(&mut self, batch: &[Write], level: Durability) -> Answer<()>;
     /// Commits one put on a condition; whether it held.
     fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool>;
+    /// The greatest sequence number that a commit of this process was answered with; 0: the engine does not say.
+    fn last_number(&self) -> u64 {
+        0
+    }
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -117,6 +122,7 @@ pub trait View {
 pub struct Partitions {
     set: PartitionSet,
     now_ms: u64,
+    last_number: u64,
 }
 
 /// When the simulated clock begins.
@@ -124,6 +130,11 @@ const START_MS: u64 = 1_700_000_000_000;
 
 /// A commit that is stalled for longer than this many jobs will never go on.
 const MOST_JOBS: usize = 10_000;
+
+/// What makes the databases of a configuration alike.
+fn entropy(setup: &Setup) -> Entropy {
+    Entropy { uuid: [0x5a; 16], incarnation: 77, hash_seed: setup.hash_seed }
+}
 
 impl Partitions {
     fn batch(writes: &[Write]) -> Batch {
@@ -139,6 +150,15 @@ impl Partitions {
             }
         }
         batch
+    }
+
+    /// Whether both meta slots of a partition's page file hold a good meta.
+    pub fn has_two_metas(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, partition: u32) -> bool {
+        let Entropy { uuid, incarnation, .. } = entropy(setup);
+        let identity = pager::Identity { uuid, incarnation, file_id: partition, page_size: setup.page_size };
+        let path = dir.join(format!("p{partition:03}/tree.db"));
+        pager::Pager::open(disk, &path, &identity, pager::Access::ReadOnly)
+            .is_ok_and(|pager| matches!(pager.opened().other, pager::OtherSlot::Valid { .. }))
     }
 
     /// Runs `attempt` until it is not stalled, with background work in between, as the facade's threads would.
@@ -164,21 +184,31 @@ impl Engine for Partitions {
     type View = partition::Snapshot;
 
     fn open(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, create: Create) -> Answer<(Self, Opened)> {
-        let entropy = Entropy { uuid: [0x5a; 16], incarnation: 77, hash_seed: setup.hash_seed };
-        let (set, report) = PartitionSet::open(disk, dir, setup.options(create), entropy, START_MS)?;
-        Ok((Partitions { set, now_ms: START_MS }, Opened { clean: report.clean, dropped: report.dropped }))
+        let (set, report) = PartitionSet::open(disk, dir, setup.options(create), entropy(setup), START_MS)?;
+        Ok((
+            Partitions { set, now_ms: START_MS, last_number: 0 },
+            Opened { clean: report.clean, dropped: report.dropped },
+        ))
     }
 
     fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
         let batch = Self::batch(writes);
-        self.unstalled(|set, now| set.commit(&batch, level, now)).map(drop)
+        self.last_number = self.unstalled(|set, now| set.commit(&batch, level, now))?.0;
+        Ok(())
     }
 
     fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool> {
         let mut batch = Batch::new();
         batch.put(key, value);
         let outcome = self.unstalled(|set, now| set.commit_if(&batch, &[(key, expect)], level, now))?;
+        if let Outcome::Committed(number) = outcome {
+            self.last_number = number.0;
+        }
         Ok(matches!(outcome, Outcome::Committed(_)))
+    }
+
+    fn last_number(&self) -> u64 {
+        self.last_number
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {

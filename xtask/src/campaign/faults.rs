@@ -13,7 +13,7 @@ use super::oracle::{History, Loss};
 use super::report::{Budget, Failure, Report};
 use super::rng::{Rng, derive, runner};
 use super::session::{Session, Step, Stop, honest, loss_of};
-use super::{Plan, shrink};
+use super::{Aim, MODES, Plan, shrink};
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::{CrashMode, Fault, Repeat};
 use proptest::strategy::{Strategy, ValueTree};
@@ -149,6 +149,9 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
             }
             if let Err(what) = outcome {
                 watch.end();
+                if budget.aim() == Aim::Detect {
+                    return Err(Failure { what, reproduce: command(seed, Some(strike)) });
+                }
                 let smaller =
                     shrink::smallest(&steps, Duration::from_secs(20), |steps| fails_anywhere(setup, steps, strike));
                 let smaller = smaller
@@ -223,6 +226,8 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
                 tolerate(session.step(step), &disk, &mut fate)
                     .map_err(|what| format!("step {number}, {step:?}: {what}"))?;
             }
+            // What failed must not show, however long ago.
+            tolerate(session.look(), &disk, &mut fate).map_err(|what| format!("at the end: {what}"))?;
             session.history()
         }
         Err(stop) => {
@@ -231,12 +236,16 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
         }
     };
     disk.heal();
-    for mode in [CrashMode::Kept, CrashMode::Strict, CrashMode::Random] {
-        let at = disk.ops();
+    let last = disk.ops();
+    let mut rng = Rng::new(strike.call);
+    let mut moments = vec![(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)];
+    // What was done after the fault may be the worse for it long before the end.
+    moments.extend((0..3).map(|_| (rng.below(last + 1), rng.pick(MODES))));
+    for (at, mode) in moments {
         let image = disk.crash_image(at, mode, strike.call);
         let mut session = Session::<Partitions>::open(image, honest, setup, &history, loss_of(mode), at)
-            .map_err(|stop| format!("on the healed disk, {mode:?}: {}", stop.text()))?;
-        session.check().map_err(|stop| format!("on the healed disk, {mode:?}: {}", stop.text()))?;
+            .map_err(|stop| format!("on the healed disk, {mode:?} at {at}: {}", stop.text()))?;
+        session.check().map_err(|stop| format!("on the healed disk, {mode:?} at {at}: {}", stop.text()))?;
     }
     Ok(fate)
 }

@@ -7,6 +7,9 @@
 //! | [`faults`] | what if a call fails? |
 //! | [`corrupt`] | what if a bit turns? |
 //! | [`kill`] | what if the process is killed, as a real process on a real disk? |
+//! | [`powercut`] | what if the power goes, on a real file system? |
+//! | [`isolation`] | what do concurrent threads see of each other? |
+//! | [`mutants`] | would any of the others notice if the engine were wrong? |
 //!
 //! One generator ([`ops`]) feeds them and one oracle ([`oracle`]) judges. [`session`] brings both together with an open
 //! database; [`engine`] is what they ask of it. `docs/testing/README.md` tells how to run them and how to read a failure.
@@ -17,11 +20,15 @@ pub mod crash;
 pub mod engine;
 pub mod faults;
 pub mod guard;
+pub mod isolation;
 pub mod kill;
 pub mod lying;
 pub mod model;
+pub mod mortal;
+pub mod mutants;
 pub mod ops;
 pub mod oracle;
+pub mod powercut;
 pub mod report;
 pub mod rng;
 pub mod session;
@@ -61,11 +68,22 @@ pub struct Plan {
     pub time_s: Option<u64>,
     /// Threads that work on cases.
     pub threads: usize,
+    /// What for.
+    pub aim: Aim,
+}
+
+/// What a campaign is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// To find what is wrong with the engine: failures are made small, and a few are collected.
+    Explain,
+    /// To see whether anything is wrong: the first failure ends it, as it is, and every run is a function of its seed.
+    Detect,
 }
 
 impl Plan {
     /// A plan for tests: one thread, no limit of time.
     pub fn small(seed: u64, count: u64) -> Plan {
-        Plan { seed, count, time_s: None, threads: 1 }
+        Plan { seed, count, time_s: None, threads: 1, aim: Aim::Explain }
     }
 }

@@ -155,6 +155,8 @@ pub enum Op {
     Freeze,
     /// Runs background jobs, at most so many.
     Jobs(u8),
+    /// Runs background jobs until none is due.
+    Drain,
     /// Lets so many milliseconds pass and tells the engine.
     Tick(u32),
     /// Makes everything durable.
@@ -204,11 +206,11 @@ impl Profile {
     };
     /// Short runs of which every moment is a power loss: writes and background work.
     pub const CRASH: Profile = Profile {
-        keys: 40,
+        keys: 120,
         max_value: 3_000,
         commits: 500,
         reads: 0,
-        snapshots: 0,
+        snapshots: 40,
         background: 250,
         reopen: 15,
         crash: 0,
@@ -219,7 +221,7 @@ impl Profile {
         max_value: 3_000,
         commits: 500,
         reads: 100,
-        snapshots: 20,
+        snapshots: 60,
         background: 250,
         reopen: 15,
         crash: 0,
@@ -324,6 +326,7 @@ fn background() -> BoxedStrategy<Op> {
     prop_oneof![
         2 => Just(Op::Freeze),
         6 => (1..4u8).prop_map(Op::Jobs),
+        1 => Just(Op::Drain),
         3 => (1..200u32).prop_map(Op::Tick),
         1 => (200..20_000u32).prop_map(Op::Tick),
         1 => Just(Op::Sync),

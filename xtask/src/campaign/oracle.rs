@@ -57,6 +57,8 @@ struct Submitted {
     buffered_at: Option<u64>,
     /// From this moment on it survives a power loss.
     durable_at: Option<u64>,
+    /// The sequence number it was answered with, and when.
+    number: Option<(u64, u64)>,
 }
 
 /// What a crash takes: it decides which promise counts.
@@ -75,17 +77,49 @@ pub struct History {
     batches: Vec<Submitted>,
     /// What the batches were before a moment at which an open decided which of them survived.
     before: Vec<(u64, Vec<Submitted>)>,
+    /// Greatest sequence number given out before the batches.
+    number: u64,
 }
 
 impl History {
     /// A past that begins with a state which is certain.
     pub fn starting_from(base: Pairs) -> History {
-        History { base, batches: Vec::new(), before: Vec::new() }
+        History { base, ..History::default() }
+    }
+
+    /// Goes on giving out numbers after those of an earlier life.
+    pub fn numbering_from(mut self, number: u64) -> History {
+        self.number = number;
+        self
+    }
+
+    /// The batch submitted last was answered at `at` with a sequence number, which must be above all earlier ones, those
+    /// of lost batches included.
+    ///
+    /// # Errors
+    /// A sentence, if that number was given out before.
+    pub fn number(&mut self, number: u64, at: u64) -> Result<(), String> {
+        let greatest = self.greatest_number(at);
+        if number <= greatest {
+            return Err(format!("a commit was answered with number {number}, but {greatest} was given out before"));
+        }
+        if let Some(batch) = self.batches.last_mut() {
+            batch.number = Some((number, at));
+        }
+        Ok(())
+    }
+
+    /// The greatest sequence number that was given out by the moment `at`.
+    pub fn greatest_number(&self, at: u64) -> u64 {
+        let all = self.before.iter().map(|(_, batches)| batches).chain([&self.batches]).flatten();
+        let given = all.filter_map(|batch| batch.number).filter(|(_, answered_at)| *answered_at <= at);
+        given.map(|(number, _)| number).max().unwrap_or(0).max(self.number)
     }
 
     /// A batch is handed to the engine when the disk has seen `at` operations.
     pub fn submit(&mut self, batch: &[Write], at: u64) {
-        self.batches.push(Submitted { batch: batch.to_vec(), at, buffered_at: None, durable_at: None });
+        let batch = batch.to_vec();
+        self.batches.push(Submitted { batch, at, buffered_at: None, durable_at: None, number: None });
     }
 
     /// The engine said about the batch submitted last that nothing of it was done.
@@ -159,9 +193,10 @@ impl History {
         }
         let place = self.place_among_all(batches, found);
         Err(format!(
-            "the state contains {place}; allowed are the first {least} to {most} of {} batches; against the first {least}: {}",
+            "the state contains {place}; allowed are the first {least} to {most} of {} batches; against the first {least}: {}; against the first {most}: {}",
             batches.len(),
-            difference(&promised_state, found)
+            difference(&promised_state, found),
+            difference(&state, found)
         ))
     }
 
@@ -299,6 +334,20 @@ mod tests {
         assert!(history.explain(&state(&batches), Loss::Power, 40).is_err());
         assert!(history.explain(&state(&batches[..1]), Loss::Power, 40).is_err(), "what an open showed is durable");
         assert_eq!(history.explain(&state(&batches[..2]), Loss::Power, 40), Ok(2));
+    }
+
+    #[test]
+    fn a_number_is_never_given_out_twice() {
+        let (mut history, _) = history();
+        assert_eq!(history.number(7, 31), Ok(()));
+        assert_eq!((history.greatest_number(30), history.greatest_number(31)), (0, 7));
+        history.reopened(2, 40);
+        history.submit(&[Write::Put(4, V1)], 41);
+        assert!(history.number(7, 42).is_err(), "the batch is lost, its number is not free");
+        assert_eq!(history.number(8, 42), Ok(()));
+        let mut next = History::default().numbering_from(8);
+        next.submit(&[Write::Put(5, V1)], 1);
+        assert!(next.number(8, 2).is_err());
     }
 
     #[test]

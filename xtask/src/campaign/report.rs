@@ -1,6 +1,7 @@
 //! What a campaign has to say at its end, the budget that it works through, and the ledger of recorded runs.
 
-use super::Plan;
+use super::{Aim, Plan};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::OpenOptions;
@@ -30,7 +31,7 @@ impl fmt::Display for Failure {
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Name of the campaign.
-    pub campaign: &'static str,
+    pub campaign: Cow<'static, str>,
     /// What is counted.
     pub unit: &'static str,
     /// The plan's seed.
@@ -63,6 +64,7 @@ const MOST_FAILURES: usize = 5;
 pub struct Budget {
     started: Instant,
     until: Option<Instant>,
+    aim: Aim,
     target: u64,
     done: AtomicU64,
     next: AtomicU64,
@@ -77,6 +79,7 @@ impl Budget {
         Budget {
             started,
             until: plan.time_s.map(|s| started + Duration::from_secs(s)),
+            aim: plan.aim,
             target: plan.count,
             done: AtomicU64::new(0),
             next: AtomicU64::new(0),
@@ -89,7 +92,12 @@ impl Budget {
     pub fn is_spent(&self) -> bool {
         self.done.load(Ordering::Relaxed) >= self.target
             || self.until.is_some_and(|until| Instant::now() >= until)
-            || self.failures().len() >= MOST_FAILURES
+            || self.failures().len() >= if self.aim == Aim::Detect { 1 } else { MOST_FAILURES }
+    }
+
+    /// What the plan is for.
+    pub fn aim(&self) -> Aim {
+        self.aim
     }
 
     /// A number that no other caller gets, from 0; `None` if the budget is spent.
@@ -102,6 +110,11 @@ impl Budget {
         self.done.fetch_add(cases, Ordering::Relaxed);
     }
 
+    /// How many cases were done.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
     /// A case went wrong; told at once, because the campaign may run for hours.
     pub fn fail(&self, failure: Failure) {
         eprintln!("{failure}");
@@ -110,7 +123,12 @@ impl Budget {
 
     /// Counts something that shows what the cases reached: a campaign that never gets there proves nothing.
     pub fn note(&self, what: &'static str) {
-        *self.notes.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+        self.note_many(what, 1);
+    }
+
+    /// Like [`Budget::note`], for `count` of them at once.
+    pub fn note_many(&self, what: &'static str, count: u64) {
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += count;
     }
 
     fn failures(&self) -> std::sync::MutexGuard<'_, Vec<Failure>> {
@@ -126,7 +144,7 @@ impl Budget {
         });
         let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Report {
-            campaign,
+            campaign: campaign.into(),
             unit,
             seed: plan.seed,
             count: self.done.into_inner(),
@@ -193,7 +211,7 @@ mod tests {
 
     fn report() -> Report {
         Report {
-            campaign: "crash",
+            campaign: "crash".into(),
             unit: "images",
             seed: 7,
             count: 20,

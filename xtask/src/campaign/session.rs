@@ -62,6 +62,9 @@ fn wrong<T>(what: String) -> Step<T> {
 /// Most snapshots kept at a time.
 const MOST_SNAPSHOTS: usize = 4;
 
+/// Background work that does not end within so many jobs never does.
+const MOST_JOBS: usize = 1_000;
+
 /// One database under test.
 #[derive(Debug)]
 pub struct Session<E: Engine> {
@@ -107,7 +110,7 @@ impl<E: Engine> Session<E> {
                 opened.dropped.as_ref().map(|d| format!("; reported: {d}")).unwrap_or_default()
             ));
         }
-        let history = History::starting_from(now.clone());
+        let history = History::starting_from(now.clone()).numbering_from(before.greatest_number(at));
         let session = Session {
             disk,
             seam,
@@ -202,6 +205,10 @@ impl<E: Engine> Session<E> {
             Op::CheckSnapshot(_) | Op::DropSnapshot(_) => Ok(()),
             Op::Freeze => Ok(self.engine()?.freeze()?),
             Op::Jobs(count) => Ok(self.engine()?.jobs(usize::from(*count)).map(drop)?),
+            Op::Drain => match self.engine()?.jobs(MOST_JOBS)? {
+                MOST_JOBS => wrong(format!("after {MOST_JOBS} jobs there is still background work to do")),
+                _ => Ok(()),
+            },
             Op::Tick(ms) => Ok(self.engine()?.tick(u64::from(*ms))?),
             Op::Sync => {
                 self.engine()?.sync()?;
@@ -250,6 +257,10 @@ impl<E: Engine> Session<E> {
                 oracle::apply(&mut self.now, batch);
                 // The engine goes on after a failure only where the failed batch left no trace.
                 self.doubtful.clear();
+                let number = self.engine()?.last_number();
+                if number > 0 {
+                    self.history.number(number, self.disk.ops()).or_else(wrong)?;
+                }
                 match level {
                     Durability::Sync => self.history.promise_all(Loss::Power, self.disk.ops()),
                     Durability::Buffered => self.history.promise_all(Loss::Process, self.disk.ops()),
@@ -316,6 +327,11 @@ impl<E: Engine> Session<E> {
         let next = Self::open(image, self.seam, &self.setup, &self.history(), loss_of(mode), at)?;
         *self = next;
         self.check()
+    }
+
+    /// Compares everything that reads show.
+    pub fn look(&mut self) -> Step {
+        compare_all(&self.engine()?.view(), &self.now)
     }
 
     /// Compares everything, and lets the engine check its files.

@@ -16,7 +16,8 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("crates/partition", "halodb-partition", ENGINE),
     ("crates/halodb", "halodb", FACADE),
     ("crates/halodb-cli", "halodb-cli", &["halodb"]),
-    ("xtask", "xtask", &["halodb"]),
+    ("fuzz", "halodb-fuzz", &["halodb"]),
+    ("xtask", "xtask", &["halodb", "halodb-fuzz"]),
     ("benches", "halodb-benches", &["halodb"]),
 ];
 

@@ -103,32 +103,32 @@ mod tests {
     fn a_file_without_header_is_found() {
         assert_eq!(lines(headers, "crates/a/src/lib.rs", "use x;\n"), [1]);
         assert_eq!(lines(headers, "crates/a/src/lib.rs", "// no header\n"), [1]);
-        assert_eq!(lines(headers, "crates/a/src/lib.rs", "//! A header.\n"), []);
+        assert!(lines(headers, "crates/a/src/lib.rs", "//! A header.\n").is_empty());
     }
 
     #[test]
     fn files_outside_the_packages_are_not_rust_of_ours() {
-        assert_eq!(lines(headers, "docs/example.rs", "use x;\n"), []);
+        assert!(lines(headers, "docs/example.rs", "use x;\n").is_empty());
     }
 
     #[test]
     fn a_file_that_is_too_long_is_found() {
         assert_eq!(lines(length, "crates/a/src/lib.rs", &"x\n".repeat(701)), [701]);
-        assert_eq!(lines(length, "crates/a/src/lib.rs", &"x\n".repeat(700)), []);
+        assert!(lines(length, "crates/a/src/lib.rs", &"x\n".repeat(700)).is_empty());
     }
 
     #[test]
     fn unsafe_code_outside_its_crates_is_found() {
         let text = "// unsafe\n#[expect(unsafe_code)]\nlet s = \"unsafe\";\nunsafe { x }\n";
         assert_eq!(lines(unsafe_code, "crates/wal/src/lib.rs", text), [4]);
-        assert_eq!(lines(unsafe_code, "crates/pager/src/lib.rs", text), []);
+        assert!(lines(unsafe_code, "crates/pager/src/lib.rs", text).is_empty());
     }
 
     #[test]
     fn placeholders_and_reminders_are_found() {
         let placeholder = format!("fn f() {{ {}!() }}\n", "todo");
         assert_eq!(lines(markers, "crates/a/src/lib.rs", &placeholder), [1]);
-        assert_eq!(lines(markers, "crates/a/src/lib.rs", &format!("// {placeholder}")), []);
+        assert!(lines(markers, "crates/a/src/lib.rs", &format!("// {placeholder}")).is_empty());
         let reminder = format!("\n// {}: later\n", concat!("FIX", "ME"));
         assert_eq!(lines(markers, "crates/a/src/lib.rs", &reminder), [2]);
     }
