@@ -104,6 +104,10 @@ pub(crate) enum Command {
     /// Read the whole database and report what is damaged
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),
+    /// Say what is wrong with a database, even if it does not open, and save what is left
+    #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n\
+                      Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
+    Doctor(Doctor),
     /// Look at the configuration
     #[command(subcommand, disable_help_subcommand = true, after_help = "Example: config show --origin")]
     Config(Config),
@@ -254,6 +258,17 @@ pub(crate) struct Check {
     pub(crate) deep: bool,
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Copy everything readable into a new database in DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) salvage: Option<PathBuf>,
+    /// Of a log with holes, use only what comes before the first one
+    #[arg(long, requires = "salvage")]
+    pub(crate) stop_at_gap: bool,
+}
+
 /// The commands under `config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
@@ -305,7 +320,9 @@ impl Command {
     pub(crate) fn needs(&self) -> Needs {
         match self {
             Command::Put(_) | Command::Delete(_) | Command::Clear(_) | Command::Import(_) => Needs::Created,
-            Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => Needs::Nothing,
+            Command::Doctor(_) | Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => {
+                Needs::Nothing
+            }
             _ => Needs::Existing,
         }
     }

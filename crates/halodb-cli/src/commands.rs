@@ -5,6 +5,7 @@ mod browse;
 mod care;
 mod clear;
 mod config;
+mod doctor;
 mod keys;
 mod shape;
 mod table;
@@ -43,6 +44,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Stats => shape::stats(session, form)?,
         Command::Tree(tree) => shape::tree(session, tree, form)?,
         Command::Check(check) => care::check(session, check, form)?,
+        Command::Doctor(doctor) => doctor::run(session, doctor, form)?,
         Command::Config(config) => config::run(session, config, form)?,
         Command::Help(wanted) => help::command(session, wanted)?,
         Command::Version => session.out.line(concat!("halodb ", env!("CARGO_PKG_VERSION")))?,

@@ -3,10 +3,10 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | not found, or a condition did not hold |
+//! | 1 | not found, or a condition did not hold; `doctor`: repairable |
 //! | 2 | usage, invalid input, no database there, bad import line |
 //! | 3 | input or output failed, disk full, database poisoned |
-//! | 4 | corruption, unknown format version, findings of `check` |
+//! | 4 | corruption, unknown format version, findings of `check`, `doctor` with lost data |
 //! | 5 | locked by another process |
 //! | 6 | conflict or busy |
 //! | 8 | configuration |

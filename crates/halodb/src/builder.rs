@@ -237,7 +237,7 @@ impl Builder {
 }
 
 /// The path as it will still be understood when the program has changed its working directory.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| match path.as_os_str().is_empty() {
         true => Error::new(ErrorKind::InvalidInput, "the path of the database is empty"),
         false => Error::io(format!("cannot tell where {} is", path.display()), error),
@@ -245,7 +245,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Random numbers for one open.
-fn entropy() -> Result<Entropy> {
+pub(crate) fn entropy() -> Result<Entropy> {
     let mut uuid = [0; 16];
     let mut numbers = [0; 16];
     for bytes in [&mut uuid, &mut numbers] {

@@ -64,6 +64,7 @@ mod builder;
 mod clock;
 pub mod config;
 mod db;
+mod doctor;
 mod engine;
 mod error;
 mod gate;
@@ -82,12 +83,14 @@ mod write;
 pub use batch::Batch;
 pub use builder::Builder;
 pub use db::Db;
+pub use doctor::{doctor, salvage};
 pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
 pub use snapshot::Snapshot;
 pub use write::{Commit, Condition, WriteOptions};
 
+pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{CheckReport, Depth, Finding, OpenReport, PartitionShape, Stats, Value};
 pub use halodb_wal::{Durability, Lsn};
 

@@ -2,6 +2,7 @@
 //! can know — that each key lies in the partition it hashes to, and that log and trees fit together.
 
 use crate::Result;
+use crate::manifest::{self, Manifest};
 use crate::set::{PartitionSet, Shared};
 use halodb_btree as btree;
 use halodb_pager::PageSet;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 /// How thorough a check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// Everything but the contents of large values.
+    /// Everything but the contents of large values and of filters.
     Quick,
     /// Everything.
     Deep,
@@ -40,8 +41,8 @@ pub struct CheckReport {
 }
 
 impl PartitionSet {
-    /// Reads all pages of all trees and the whole log again from the disk and checks them: checksums and places of
-    /// pages, key order, separators, counts, filters against keys, that every page is reachable once or free, that each
+    /// Reads all pages of all trees and the whole log again from the disk and checks them: the identity, both metas of each
+    /// page file, checksums and places of pages, key order, separators, counts, filters against keys, that every page is reachable once or free, that each
     /// key lies in its partition, and the continuity of the log.
     ///
     /// Merges of a partition wait while it is checked; reads and writes go on.
@@ -50,6 +51,7 @@ impl PartitionSet {
     /// Only if checking itself is impossible; what is wrong with the data is a finding.
     pub fn check(&self, depth: Depth) -> Result<CheckReport> {
         let mut report = CheckReport::default();
+        self.shared.check_manifest(&mut report);
         for partition in 0..self.shared.partitions.len() {
             self.shared.check_partition(partition, depth, &mut report)?;
         }
@@ -60,6 +62,16 @@ impl PartitionSet {
 }
 
 impl Shared {
+    fn check_manifest(&self, report: &mut CheckReport) {
+        let what = match Manifest::read(&*self.vfs, &self.dir) {
+            Ok(Some(manifest)) if manifest == self.manifest => return,
+            Ok(Some(_)) => "The MANIFEST is not the one that the database was opened with.".to_owned(),
+            Ok(None) => "The MANIFEST is missing.".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        report.findings.push(Finding { path: self.dir.join(manifest::NAME), offset: None, what });
+    }
+
     fn check_partition(&self, partition: usize, depth: Depth, report: &mut CheckReport) -> Result<()> {
         let _quiet = self.partitions[partition].quiet.lock();
         let tree = self.versions.load().parts[partition].tree.clone();
@@ -69,11 +81,12 @@ impl Shared {
         };
         let mut pages = PageSet::default();
         let mut findings = tree.check(depth, &mut pages)?;
+        let metas = self.partitions[partition].pager.check_metas()?;
         // Unreachable pages follow from a broken tree; listing them would bury the cause.
         if findings.is_empty() {
             findings.extend(tree.snapshot().check_accounting(&pages)?);
         }
-        report.findings.extend(findings.iter().map(|f| Finding {
+        report.findings.extend(metas.iter().chain(&findings).map(|f| Finding {
             path: f.path.clone(),
             offset: f.offset,
             what: f.what.clone(),

@@ -2,7 +2,6 @@
 
 use crate::Result;
 use crate::set::{PartitionSet, Shared};
-use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::sync::atomic::Ordering;
 
@@ -79,10 +78,6 @@ impl Shared {
         drop(wait_for_jobs());
         if self.is_untouched() {
             return Ok(());
-        }
-        // A planted fault writes the marker before the last metas.
-        if mutant("partition.close-first") {
-            self.wal.close(now_ms)?;
         }
         self.merge_everything()?;
         self.wal.sync().map_err(|e| self.log_failed(e))?;

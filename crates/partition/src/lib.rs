@@ -36,7 +36,7 @@
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
 //! `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `check`, `stats` (looking).
+//! `check`, `stats` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
 
@@ -48,6 +48,7 @@ mod commit;
 mod count;
 mod cursor;
 mod directory;
+mod doctor;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -56,11 +57,15 @@ mod manifest;
 mod merge;
 mod open;
 mod options;
+mod patient;
+mod readout;
 mod routing;
+mod salvage;
 mod set;
 mod snapshot;
 mod sources;
 mod stats;
+mod sync;
 mod value;
 mod version;
 
@@ -68,11 +73,14 @@ pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
 pub use commit::{Expect, Outcome};
 pub use cursor::Cursor;
+pub use doctor::{Ailment, Diagnosis, Health, diagnose};
 pub use error::{Error, ErrorKind, Result};
 pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
+pub use readout::BehindGaps;
+pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use stats::{PartitionShape, Stats};

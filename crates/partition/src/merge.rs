@@ -152,19 +152,19 @@ impl Shared {
         self.touch();
         // Also what the open took for durable: the marker of a clean close may exist in the cache only, and a tree
         // that claims to be as far as that would be ahead of its log.
-        self.wal.sync().map_err(|e| self.log_failed(e))?;
+        // A planted fault takes what is visible for durable.
+        let visible_will_do = mutant("partition.idle-applies-visible");
+        if !visible_will_do {
+            self.wal.sync().map_err(|e| self.log_failed(e))?;
+        }
         let (applied, synced) = {
             // In the section no entry can arrive between the look and the number.
             let _section = self.wal.sequence();
             if self.versions.load().parts[partition].has_unmerged() {
                 return Ok(());
             }
-            let synced = self.wal.synced();
-            // A planted fault takes what is visible for durable.
-            (
-                self.wal.settled().min(if mutant("partition.idle-applies-visible") { Lsn(u64::MAX) } else { synced }),
-                synced,
-            )
+            let (settled, synced) = (self.wal.settled(), self.wal.synced());
+            (if visible_will_do { settled } else { settled.min(synced) }, synced)
         };
         let applied = applied.max(self.applied(partition)?);
         let user = Checkpoint { applied, synced }.encode();

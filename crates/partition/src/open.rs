@@ -12,6 +12,7 @@ use crate::manifest::Manifest;
 use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::{PartVersion, SetVersion, VersionCell};
 use crate::{Error, Result};
 use halodb_btree::{Tree, TreeOptions};
@@ -19,9 +20,7 @@ use halodb_memtable::{Entry, Memtable};
 use halodb_pager::{Access, Pager};
 use halodb_vfs::{Vfs, mutant};
 use halodb_wal::{Known, Lsn, Record, RecordKind, Recovery, Wal};
-use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 impl PartitionSet {
@@ -89,6 +88,7 @@ impl PartitionSet {
             });
         }
         let shared = Shared {
+            vfs,
             dir: dir.to_path_buf(),
             manifest,
             options,

@@ -6,14 +6,15 @@
 use crate::manifest::Manifest;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::VersionCell;
 use crate::{Error, Options, Result, Value};
 use halodb_btree::TreeOptions;
 use halodb_pager::Pager;
+use halodb_vfs::Vfs;
 use halodb_wal::{Lsn, Wal};
-use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 /// The hash partitions of one database under one log. `Send + Sync`: share it by reference or behind an `Arc`.
@@ -27,6 +28,7 @@ pub struct PartitionSet {
 /// What the set and its jobs share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) dir: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) options: Options,

@@ -7,11 +7,11 @@
 //! Invariant: no tree of a version holds anything younger than its `floor`, and a version is published only when
 //! everything up to its `floor` is visible. So a reader at `max(visible, floor)` sees each write once.
 
+use crate::sync::RwLock;
 use halodb_btree::Tree;
 use halodb_memtable::{Found, Memtable, RangeDelete};
-use halodb_vfs::Lock;
+use halodb_vfs::{Lock, mutant};
 use halodb_wal::Lsn;
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// A frozen memtable on its way into the tree.
@@ -113,6 +113,12 @@ impl VersionCell {
     /// The current version and a number at which it may be read. `visible` is asked while the version cannot change:
     /// otherwise a write might become visible in a memtable that only a newer version has.
     pub(crate) fn capture(&self, visible: impl FnOnce() -> Lsn) -> (Arc<SetVersion>, Lsn) {
+        // A planted fault asks when the version may have been replaced.
+        if mutant("partition.capture-late") {
+            let current = self.load();
+            let lsn = visible().max(current.floor);
+            return (current, lsn);
+        }
         let current = self.0.read();
         let lsn = visible().max(current.floor);
         (current.clone(), lsn)

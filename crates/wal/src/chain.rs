@@ -41,8 +41,8 @@ impl Chain {
 
 enum State {
     Live(SegmentHeader),
-    /// Not begun; bytes of the file.
-    Spare(u64),
+    /// Not begun: bytes of the file, and the number it bore before it was recycled, if it was.
+    Spare(u64, Option<u64>),
     /// The header does not verify, for this reason.
     Damaged(Error),
 }
@@ -56,6 +56,7 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
     // Set when something older cannot be part of the chain.
     let mut ended = false;
     let mut damaged = None;
+    let mut recycled = Vec::new();
     let reaches = |live: &[SegmentHeader]| live.last().is_some_and(|h| h.prev_last_lsn <= applied_min);
 
     for (i, &number) in numbers.iter().enumerate().rev() {
@@ -75,8 +76,9 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
             continue;
         }
         let link = state(vfs, &path, number, options).and_then(|state| match (state, live.last()) {
-            (State::Spare(len), None) => {
+            (State::Spare(len, former), None) => {
                 spares.push((number, len));
+                recycled.extend(former.map(|former| (number, former)));
                 Ok(None)
             }
             (State::Damaged(e), None) if damaged.is_none() => {
@@ -85,7 +87,7 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
                 Ok(None)
             }
             (State::Damaged(e), _) => Err(e),
-            (State::Spare(_), Some(_)) => Err(Error::corrupt(&path, 0, "the segment's header is missing")),
+            (State::Spare(..), Some(_)) => Err(Error::corrupt(&path, 0, "the segment's header is missing")),
             (State::Live(header), None) => Ok(Some(header)),
             (State::Live(header), Some(next)) => match next.follows(&header) {
                 Ok(()) => Ok(Some(header)),
@@ -116,6 +118,12 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
         );
         return Err(Error::corrupt(&path, 0, what));
     };
+    // Only what is older than the whole chain is recycled: a segment of the chain, or one that follows it, under another name
+    // is missing under its own, and with it everything that was acknowledged in it.
+    if let Some(&(number, former)) = recycled.iter().find(|(_, former)| *former >= oldest.number) {
+        let what = format!("the file of segment {former} stands under the name of segment {number}");
+        return Err(Error::corrupt(&segment::path_of(dir, number), 0, what));
+    }
     let half_begun = match damaged {
         Some((number, e)) if live.last().is_none_or(|newest| newest.number + 1 != number) => return Err(e),
         damaged => damaged.is_some(),
@@ -158,10 +166,10 @@ fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Resul
             return Err(Error::corrupt(path, 0, format!("the header says that this is segment {}", h.number)));
         }
     }
-    if let Some(h) = header.filter(|h| h.number == number) {
-        return Ok(State::Live(h));
+    match header {
+        Some(h) if h.number == number => Ok(State::Live(h)),
+        former => Ok(State::Spare(file.len().map_err(Error::io("measure", path))?, former.map(|h| h.number))),
     }
-    Ok(State::Spare(file.len().map_err(Error::io("measure", path))?))
 }
 
 /// Bytes of a file without a header of its own, if it holds no record: records are written only after the header is on the

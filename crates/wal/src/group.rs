@@ -8,9 +8,9 @@
 
 use crate::buffer::{Chunk, Taken};
 use crate::progress::count;
+use crate::sync::{Condvar, Mutex};
 use crate::{Durability, Error, Lsn, Result, Wal, files, segment};
 use halodb_vfs::{File, mutant};
-use parking_lot::{Condvar, Mutex};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -206,7 +206,13 @@ impl Drop for Lead<'_> {
         if !self.finished {
             self.wal.poison("the leader of a group panicked".to_owned());
         }
+        // A planted fault wakes the others while there is nothing for them to take.
+        if mutant("wal.wake-first") {
+            self.wal.group.done.notify_all();
+        }
         *self.wal.group.tail.lock() = self.tail.take();
-        self.wal.group.done.notify_all();
+        if !mutant("wal.wake-first") {
+            self.wal.group.done.notify_all();
+        }
     }
 }

@@ -68,27 +68,21 @@ impl Recovery {
     fn after_clean_close(self) -> Result<Wal> {
         let newest = *self.chain.newest();
         let spares = room::reopen_spares(&*self.vfs, &self.dir, &self.chain.spares)?;
-        let (file, path) = files::open_rw(&*self.vfs, &self.dir, newest.number)?;
+        let (file, _) = files::open_rw(&*self.vfs, &self.dir, newest.number)?;
         let (start, unproven) = (self.unproven.0, &self.unproven.1);
         let end = start + unproven.len() as u64;
         let next = Lsn(self.last.0.checked_add(1).ok_or_else(used_up)?);
         let at = Position { file, header: newest, offset: end, next, last: self.last };
         let mut buffer = Buffer::new(at, spares);
-        let mut live = self.chain.live.clone();
-        // The open record needs its own room and that of the next clean close.
-        if end + 2 * HEADER_LEN as u64 <= newest.segment_len {
-            // The close record may be in the page cache only: it goes out once more, together with the open record.
-            buffer.write_again(unproven.clone());
-        } else {
-            files::write_identical(&*buffer.at.file, unproven, start).map_err(Error::io("write", &path))?;
-            buffer.at.file.sync_data().map_err(Error::io("synchronise", &path))?;
-            let header = SegmentHeader { first_lsn: next, ..self.header_after(&newest) };
-            let (header, file) = self.begin_next(header, &mut buffer.spares)?;
-            live.push(header);
-            let at = Position { file, header, offset: RECORDS_START, next, last: self.last };
-            buffer = Buffer::new(at, buffer.spares);
+        // Whoever opens and appends nothing leaves the log as it is, closed in order: a segment is prepared at most.
+        if !buffer.fits(HEADER_LEN as u64) {
+            let (number, len) = (newest.number + 1, self.options.segment_bytes);
+            buffer.spares = VecDeque::from([files::prepare(&*self.vfs, &self.dir, number, len, None)?]);
         }
+        // The close record may be in the page cache only: it goes out once more, together with the open record.
+        buffer.write_again(unproven.clone());
         let time_ms = self.last_time_ms;
+        let live = self.chain.live.clone();
         let wal = self.assemble(buffer, live);
         // Its level makes every weaker commit behind it wait for its sync.
         if !mutant("wal.no-open-record") {

@@ -6,8 +6,8 @@ use crate::files::{self, PrepareError, Spare};
 use crate::record::{ALIGN, HEADER_LEN};
 use crate::segment;
 use crate::sequencer::check_len;
+use crate::sync::MutexGuard;
 use crate::{Error, Lsn, Result, Wal};
-use parking_lot::MutexGuard;
 use std::collections::VecDeque;
 
 /// Prepared segments kept ready by recycling; what is beyond is deleted.

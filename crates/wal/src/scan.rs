@@ -71,6 +71,14 @@ impl<'a> Walk<'a> {
         Self { bytes, place, offset, next: next.0 }
     }
 
+    /// The record that begins at `offset`, whatever its number; `None` if none does that verifies.
+    pub(crate) fn any(bytes: &'a [u8], place: Place, offset: u64) -> Option<Found<'a>> {
+        let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..))?;
+        let header = RecordHeader::decode(rest, place, offset).ok()?;
+        let payload = payload_of(&header, rest)?;
+        (payload_crc(payload) == header.payload_crc).then_some(Found { header, payload, offset })
+    }
+
     /// Where the next record is due.
     pub(crate) fn offset(&self) -> u64 {
         self.offset

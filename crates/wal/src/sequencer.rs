@@ -4,8 +4,8 @@
 
 use crate::buffer::{Buffer, NewRecord};
 use crate::record::{MAX_PAYLOAD_BYTES, RecordKind};
+use crate::sync::MutexGuard;
 use crate::{Durability, Error, Lsn, Payload, Result, Wal};
-use parking_lot::MutexGuard;
 use std::fmt;
 
 /// The section in which LSNs are given out; leaving it is dropping it.

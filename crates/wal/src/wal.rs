@@ -5,9 +5,9 @@ use crate::group::Group;
 use crate::progress::Progress;
 use crate::record::{HEADER_LEN, RecordKind};
 use crate::segments::Segments;
+use crate::sync::{AtomicU64, Mutex};
 use crate::{Durability, Error, Lsn, Payload, Result, WalOptions};
 use halodb_vfs::{Vfs, mutant};
-use parking_lot::Mutex;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -200,7 +200,7 @@ impl Wal {
 
     /// Plain numbers.
     pub fn stats(&self) -> WalStats {
-        let n = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
+        let n = |a: &AtomicU64| a.load(Ordering::Relaxed);
         let buffer = self.buffer.lock();
         let segments = self.segments.lock();
         let spares = buffer.spares.iter().map(|s| s.len);

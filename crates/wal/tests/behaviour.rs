@@ -37,6 +37,28 @@ fn after_a_clean_close_lsns_go_on_with_an_open_record_in_the_same_segment() {
     assert_eq!(kinds, [RecordKind::CleanClose, RecordKind::Open, RecordKind::Commit]);
 }
 
+/// A log whose last segment had no room for an open record was taken for one that had crashed, after a process had opened
+/// it and closed it again without a commit: the segment that the open began held no marker.
+#[test]
+fn an_open_after_a_clean_close_writes_nothing_before_the_first_append_even_if_the_segment_is_full() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(vec![1; 3456], 0, Sync).unwrap();
+    wal.close(0).unwrap();
+    for _ in 0..2 {
+        let (recovery, _) = recover(&sim).unwrap();
+        assert!(recovery.clean());
+        drop(recovery.into_wal().unwrap());
+    }
+    let (wal, _) = reopen(&sim);
+    assert_eq!(wal.append(payload(4), 0, Sync).unwrap(), Lsn(4));
+    let kinds: Vec<_> = records_of(&sim, 2).iter().map(|(_, h)| h.kind).collect();
+    assert_eq!(kinds, [RecordKind::Open, RecordKind::Commit]);
+    drop(wal);
+    let (_, commits) = reopen(&sim);
+    assert_eq!(commits.iter().map(|c| c.0).collect::<Vec<_>>(), [1, 4]);
+}
+
 #[test]
 fn after_a_crash_lsns_go_on_beyond_a_gap_in_a_new_segment() {
     let sim = disk();

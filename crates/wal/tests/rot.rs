@@ -228,6 +228,31 @@ fn a_segment_whose_beginning_vanished_is_not_taken_for_a_spare_one() {
     }
 }
 
+/// What recovery refuses can still be read record by record, and what is missing has a number.
+#[test]
+fn a_rescue_gives_every_record_that_verifies_and_names_the_missing_ones() {
+    let sim = crashed(6, 0);
+    for lsn in [2, 4] {
+        flip(&sim, &segment(1), offset_of(&sim, 1, lsn) + 60);
+    }
+    let header = halodb_wal::SegmentHeader::decode(&read(&sim, &segment(1))).unwrap();
+    let mut seen = Vec::new();
+    let dir = segment(1);
+    let found = halodb_wal::rescue(&sim, dir.parent().unwrap(), &header.uuid, header.incarnation, &mut |record| {
+        seen.push(record.lsn.0);
+    })
+    .unwrap();
+    assert_eq!(seen, [1, 3, 5, 6]);
+    assert_eq!(found.missing, [(Lsn(2), Lsn(2)), (Lsn(4), Lsn(4))]);
+    assert_eq!((found.span, found.before), (Some((Lsn(1), Lsn(6))), Some(Lsn(0))));
+    assert_eq!(found.findings.len(), 2, "{:?}", found.findings);
+    assert!(found.findings[0].offset.is_some());
+    // Of another database nothing is taken.
+    let found =
+        halodb_wal::rescue(&sim, dir.parent().unwrap(), &[0; 16], 0, &mut |_| panic!("a foreign record")).unwrap();
+    assert_eq!(found.records, 0);
+}
+
 #[test]
 fn records_in_any_spare_segment_are_refused_before_the_log_is_written_to() {
     let sim = disk();
@@ -250,6 +275,18 @@ fn a_cut_segment_is_corruption_at_its_new_end() {
     let bytes = read(&sim, &segment(1));
     write(&sim, &segment(1), &bytes[..4000]);
     is_corrupt_at(recover(&sim), 1, 4000);
+}
+
+/// The newest segment changed places with a spare one: under its new name it looks like a recycled one, under its old name
+/// like one that was never begun, and what was acknowledged in it vanished without a word.
+#[test]
+fn a_segment_that_changed_places_with_a_spare_one_is_refused() {
+    let sim = crashed(60, 0);
+    let newest = (1..).take_while(|&n| sim.kind(&segment(n)).unwrap().is_some()).last().unwrap();
+    let bytes = read(&sim, &segment(newest));
+    write(&sim, &segment(newest), &vec![0; bytes.len()]);
+    write(&sim, &segment(newest + 1), &bytes);
+    is_corrupt_at(recover(&sim), newest + 1, 0);
 }
 
 #[test]

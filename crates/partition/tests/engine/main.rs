@@ -1,6 +1,7 @@
 //! The engine as its caller sees it, on a simulated disk: reading, writing, merging, reopening, losing power.
 
 mod commits;
+mod damage;
 mod directories;
 mod merges;
 mod reads;

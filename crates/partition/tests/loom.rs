@@ -1,0 +1,168 @@
+//! Capture of a snapshot, freeze, merge and conditional commits under every schedule: loom runs each model again and
+//! again, until each order in which its threads can meet (with a bounded number of preemptions) was there.
+//!
+//! The engine is the whole engine on a simulated disk. What loom decides about are the locks and atomics of the log and of
+//! this crate; memtables and page files keep locks of their own, held for no longer than a call. So at most one thread of
+//! a model merges. Built only by `cargo xtask loom`, which sums the lines `schedules NAME N`.
+
+#![cfg(loom)]
+
+use halodb_partition::{Batch, Create, Durability, Entropy, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot};
+use halodb_vfs::SimVfs;
+use loom::thread;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The smallest of everything: each schedule creates a database.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.partitions = Some(2);
+    options.page_size = Some(4096);
+    options.segment_bytes = 4096;
+    options.first_segment_bytes = 4096;
+    options.chunk_bytes = 4096;
+    options.create = Create::IfMissing;
+    options
+}
+
+/// Runs `model` on a database that holds `a` = `b` = 1, under every schedule with at most `preemptions` preemptions.
+/// `LOOM_MAX_PREEMPTIONS` and `LOOM_MAX_DURATION` (seconds) say otherwise.
+fn explore(name: &str, preemptions: usize, model: fn(Arc<PartitionSet>)) {
+    let schedules = Arc::new(AtomicU64::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 50_000;
+    let counted = schedules.clone();
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
+        let disk = Arc::new(SimVfs::new());
+        let (set, _) = PartitionSet::open(disk, Path::new("db"), options(), entropy, 0).expect("an empty disk");
+        write(&set, 1);
+        model(Arc::new(set));
+    });
+    println!("schedules partition::{name} {}", schedules.load(Ordering::Relaxed));
+}
+
+/// Sets `a` and `b` to a number, in one batch.
+fn write(set: &PartitionSet, number: u8) -> Lsn {
+    let mut batch = Batch::new();
+    // They are in different partitions, or else a half batch could not be seen.
+    batch.put(b"a", &[number]);
+    batch.put(b"b", &[number]);
+    set.commit(&batch, Durability::Memory, 0).expect("there is room")
+}
+
+/// What a snapshot shows: of both keys the same number, or it shows half a batch.
+fn look(snapshot: &Snapshot) -> u8 {
+    let number = |key: &[u8]| snapshot.get(key).expect("readable").expect("it was never removed").into_vec()[0];
+    let (a, b) = (number(b"a"), number(b"b"));
+    assert_eq!(a, b, "half a batch at {:?}", snapshot.lsn());
+    a
+}
+
+/// Freezes what is in memory and merges it.
+fn merge(set: &PartitionSet) {
+    set.freeze_all().expect("open");
+    while let Some(job) = set.next_job(0) {
+        job.run().expect("a merge on a sound disk");
+    }
+}
+
+/// Takes two snapshots, one after the other; neither changes, and the second is not older.
+fn read(set: &PartitionSet) -> Vec<(Lsn, u8)> {
+    let snapshots = [set.snapshot(), set.snapshot()];
+    let seen: Vec<(Lsn, u8)> = snapshots.iter().map(|s| (s.lsn(), look(s))).collect();
+    assert!(seen[0] <= seen[1], "{seen:?}");
+    assert!(snapshots.iter().zip(&seen).all(|(snapshot, &(_, number))| look(snapshot) == number));
+    seen
+}
+
+/// What was seen follows from the number of the snapshot and those of the writes after the first.
+fn judge(seen: &[(Lsn, u8)], writes: &[Lsn]) {
+    for &(lsn, number) in seen {
+        let expected = 1 + writes.iter().filter(|&&write| write <= lsn).count() as u8;
+        assert_eq!(number, expected, "seen at {lsn:?}, written at {writes:?}");
+    }
+}
+
+#[test]
+fn the_two_keys_lie_in_different_partitions() {
+    explore("layout", 0, |set| {
+        merge(&set);
+        let shape = set.shape().expect("readable");
+        assert!(shape.iter().all(|partition| partition.keys == 1), "{shape:?}");
+    });
+}
+
+#[test]
+fn a_snapshot_taken_while_memtables_are_frozen_shows_whole_batches() {
+    explore("freeze", 3, |set| {
+        let writer = {
+            let set = set.clone();
+            thread::spawn(move || write(&set, 2))
+        };
+        let freezer = {
+            let set = set.clone();
+            thread::spawn(move || set.freeze_all().expect("open"))
+        };
+        let seen = read(&set);
+        judge(&seen, &[writer.join().unwrap()]);
+        freezer.join().unwrap();
+        assert_eq!(look(&set.snapshot()), 2);
+    });
+}
+
+#[test]
+fn a_snapshot_shows_what_was_written_after_a_freeze() {
+    explore("after-freeze", 3, |set| {
+        let writer = {
+            let set = set.clone();
+            thread::spawn(move || {
+                set.freeze_all().expect("open");
+                write(&set, 2)
+            })
+        };
+        let seen = read(&set);
+        judge(&seen, &[writer.join().unwrap()]);
+    });
+}
+
+#[test]
+fn a_snapshot_taken_while_trees_are_replaced_shows_whole_batches() {
+    explore("merge", 3, |set| {
+        let writer = {
+            let set = set.clone();
+            thread::spawn(move || {
+                let second = write(&set, 2);
+                merge(&set);
+                [second, write(&set, 3)]
+            })
+        };
+        let seen = read(&set);
+        judge(&seen, &writer.join().unwrap());
+        assert_eq!(look(&set.snapshot()), 3);
+    });
+}
+
+#[test]
+fn of_two_writers_under_the_same_condition_one_wins() {
+    explore("condition", 3, |set| {
+        let attempt = |set: &PartitionSet, number: u8| {
+            let mut batch = Batch::new();
+            batch.put(b"c", &[number]);
+            let outcome = set.commit_if(&batch, &[(b"c", Expect::Absent)], Durability::Sync, 0).expect("there is room");
+            // Whoever lost sees what the other one wrote.
+            let found = set.get(b"c").expect("readable").expect("one of them wrote it").into_vec();
+            assert_eq!(found == [number], matches!(outcome, Outcome::Committed(_)));
+            outcome
+        };
+        let other = {
+            let set = set.clone();
+            thread::spawn(move || attempt(&set, 8))
+        };
+        let outcomes = [attempt(&set, 9), other.join().unwrap()];
+        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count(), 1);
+    });
+}
