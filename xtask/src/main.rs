@@ -8,7 +8,10 @@ use xtask::campaign::mutants::trial::{self, Trial};
 use xtask::campaign::mutants::{catalogue, judge};
 use xtask::campaign::powercut::{self, FileSystems, NotRun};
 use xtask::campaign::report::Report;
-use xtask::campaign::{Aim, Plan, corrupt, crash, faults, isolation, kill, model, mortal, report, session};
+use xtask::campaign::schedules::{Checker, Extent};
+use xtask::campaign::{
+    Aim, Plan, corrupt, crash, faults, isolation, kill, model, mortal, report, schedules, session, soak,
+};
 use xtask::fuzz::{self, Fuzzer};
 use xtask::tidy::{self, Sources};
 
@@ -57,15 +60,15 @@ enum Verb {
         #[arg(long, value_name = "CALL:FAULT:once|sticky", requires = "workload")]
         fault: Option<faults::Strike>,
     },
-    /// Bits that turn and files that end early; counts damages.
+    /// Files that rot, end early, go back in time or vanish; counts damages.
     Corrupt {
         #[command(flatten)]
         common: Common,
-        /// Every bit of every file, instead of a sample.
+        /// Every bit of every file and every other damage, instead of a sample.
         #[arg(long, conflicts_with = "count")]
         all: bool,
         /// Runs this one case only.
-        #[arg(long, value_name = "closed|died:flip|cut:PATH:NUMBER")]
+        #[arg(long, value_name = "closed|died:DAMAGE")]
         case: Option<corrupt::Case>,
     },
     /// Real processes, killed; counts kills.
@@ -106,13 +109,31 @@ enum Verb {
         #[arg(long, value_name = "SEED")]
         history: Option<u64>,
     },
+    /// Models of the engine under every schedule; counts schedules. --time is for each model.
+    Loom {
+        #[command(flatten)]
+        common: Common,
+        /// Preemptions in a schedule [default: what each model names].
+        #[arg(long)]
+        preemptions: Option<u64>,
+    },
+    /// The engine under random schedules, --count of them.
+    Shuttle {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Mixed load for --time seconds, 60 unless said otherwise: is anything wrong, does anything grow? Counts operations.
+    Soak {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Engines with a planted fault each: would the campaigns notice? Counts mutants.
     Mutants {
         /// The campaigns' seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Seconds for each mutant.
-        #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
         time: u64,
         /// Only mutants whose names contain this.
         #[arg(long, value_name = "NAME")]
@@ -231,6 +252,9 @@ fn main() -> ExitCode {
             let plan = common.plan(50);
             finish(&common, history.map_or_else(|| isolation::run(&plan), |seed| isolation::run_one(&plan, seed)))
         }
+        Verb::Loom { common, preemptions } => run_schedules(&common, Checker::Loom, preemptions),
+        Verb::Shuttle { common } => run_schedules(&common, Checker::Shuttle, None),
+        Verb::Soak { common } => finish(&common, soak::run(&common.plan(u64::MAX))),
         Verb::Mutants { list: true, .. } => {
             catalogue::ALL.iter().for_each(|mutant| println!("{:<31} {}", mutant.name, mutant.what));
             println!("mutants: {} of them", catalogue::ALL.len());
@@ -356,6 +380,16 @@ fn run_fuzz(target: &str, what: &Fuzzing, common: &Common) -> Result<ExitCode, S
     }
     let failed = reports.iter().any(|report| !report.failures.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Compiles and runs models, and closes with their summary.
+fn run_schedules(common: &Common, checker: Checker, preemptions: Option<u64>) -> ExitCode {
+    let plan = common.plan(2_000);
+    let Plan { seed, count, time_s, threads, .. } = plan;
+    match schedules::run(&root(), checker, &Extent { seed, count, preemptions, time_s, threads }) {
+        Ok(report) => finish(common, report),
+        Err(e) => fail(&format!("{}: {e}", checker.name())),
+    }
 }
 
 fn run_tidy() -> ExitCode {

@@ -6,7 +6,9 @@
 use crate::error::{Error, Result};
 use crate::extents::PageSet;
 use crate::id::{Access, FIRST_PAGE};
+use crate::meta::{Meta, Slot};
 use crate::open::{StoredList, load_list};
+use crate::pager::Pager;
 use crate::snapshot::Snapshot;
 use std::path::PathBuf;
 
@@ -49,6 +51,59 @@ impl Snapshot {
         report.cover(reachable, &list);
         report.compare_with_memory(&list);
         Ok(report.finish())
+    }
+}
+
+impl Snapshot {
+    /// The pages that this version's stored free list names, and those that it is stored in: ascending extents of first
+    /// page and length. Reads the list from the disk.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the list is damaged, [`Error::Io`].
+    pub fn free_pages(&self) -> Result<Vec<(u64, u64)>> {
+        let list = load_list(&self.shared().file, self.meta())?;
+        let mut extents = list.extents;
+        extents.extend(list.pages.iter().map(|at| (at.id.0, u64::from(at.pages))));
+        extents.sort_unstable();
+        Ok(extents)
+    }
+}
+
+impl Pager {
+    /// Reads both meta slots again from the disk: one holds the newest meta, the other one a valid one. A slot that holds
+    /// none is a legal state after a crash, until the next commit; it is a finding all the same, because from there on
+    /// nothing would be left if the other one were damaged too.
+    ///
+    /// Says nothing while a transaction runs, or once a failed sync has poisoned the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a slot cannot be read.
+    pub fn check_metas(&self) -> Result<Vec<Finding>> {
+        let shared = self.shared();
+        let newest = shared.with_idle_writer(|writer| (!writer.poisoned).then(|| writer.meta.clone()));
+        let Some(Some(newest)) = newest else { return Ok(Vec::new()) };
+        let relied = shared.slots.lock().relied();
+        let mut findings = Vec::new();
+        for slot in 0..2 {
+            let what = match shared.file.read_slot(slot)?.map(|bytes| Meta::decode(&bytes, slot)) {
+                Some(Slot::Valid(meta)) if slot == relied && meta == newest => continue,
+                Some(Slot::Valid(meta)) if slot == relied => {
+                    format!(
+                        "Meta slot {slot} holds generation {}, not the newest one, {}.",
+                        meta.generation, newest.generation
+                    )
+                }
+                Some(Slot::Valid(meta)) if meta.identity == newest.identity => continue,
+                Some(Slot::Valid(_)) => format!("Meta slot {slot} holds the meta of another file."),
+                Some(Slot::Bad(what)) => format!("Meta slot {slot} holds no valid meta: {what}."),
+                Some(Slot::OtherVersion(found)) => format!("Meta slot {slot} holds a meta of format version {found}."),
+                Some(Slot::NoMagic | Slot::Missing) => format!("Meta slot {slot} holds no meta."),
+                None => format!("The file ends before meta slot {slot}."),
+            };
+            let offset = Some(shared.file.offset(u64::from(slot)));
+            findings.push(Finding { path: shared.file.path.clone(), offset, what });
+        }
+        Ok(findings)
     }
 }
 

@@ -114,6 +114,10 @@ impl PageSet {
         self.len() == 0
     }
     /// The runs as (first page, length), ascending.
+    /// Whether a page is in it.
+    pub fn contains(&self, page: u64) -> bool {
+        self.extents.overlaps(page, 1)
+    }
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.extents.iter()
     }

@@ -33,6 +33,7 @@ mod page;
 mod pager;
 mod pending;
 mod probe;
+mod raw;
 mod shared;
 mod slots;
 mod snapshot;
@@ -50,6 +51,7 @@ pub use id::{
 pub use open::{Opened, OtherSlot};
 pub use pager::Pager;
 pub use probe::is_written;
+pub use raw::{RawPage, RawPages, read_identity};
 pub use snapshot::{Page, Snapshot};
 pub use stats::PagerStats;
 pub use txn::WriteTxn;

@@ -93,6 +93,11 @@ impl Header {
     }
 }
 
+/// What the header of an unknown page states about itself; nothing of it is checked.
+pub(crate) fn stated(head: &[u8; PAGE_HEADER_LEN]) -> PageRef {
+    PageRef { id: PageId(u64_at(head, ID)), stamp: Stamp::from_raw(u64_at(head, STAMP)), pages: u32_at(head, PAGES) }
+}
+
 /// Kind of a page whose header was compared before.
 pub(crate) fn kind_of(page: &[u8]) -> PageKind {
     PageKind(page[KIND])

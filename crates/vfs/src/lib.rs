@@ -44,6 +44,8 @@ mod lock;
 mod mapping;
 mod mutant;
 mod os;
+#[cfg(any(loom, shuttle))]
+pub mod scheduled;
 pub mod sim;
 
 pub use file::{File, FileExt};

@@ -33,7 +33,7 @@ const MOST_MOMENTS: u64 = 100;
 const MODES_A_MOMENT: usize = 2;
 
 /// Moments taken of one workload when the question is only whether there is a failure.
-const FEW_MOMENTS: u64 = 12;
+const FEW_MOMENTS: u64 = 20;
 
 /// Steps of most workloads.
 const SHORT: Range<usize> = 1..45;
@@ -122,7 +122,8 @@ const FACADE_EVERY: u64 = 8;
 /// for pages that are used again, and for logs that are recycled.
 fn draw(seed: u64) -> Vec<Op> {
     let len = if (seed >> 16).is_multiple_of(2) { LONG } else { SHORT };
-    let tree = ops::workload(Profile::CRASH, len).new_tree(&mut runner(seed));
+    let profile = if (seed >> 24).is_multiple_of(3) { Profile::CHURN } else { Profile::CRASH };
+    let tree = ops::workload(profile, len).new_tree(&mut runner(seed));
     tree.expect("the strategy rejects nothing").current()
 }
 
@@ -140,6 +141,7 @@ fn record_engine<E: Engine>(setup: &'static Setup, steps: &[Op], seam: Seam) -> 
     for step in steps {
         session.step(step)?;
     }
+    session.look()?;
     Ok((session.disk().clone(), session.history()))
 }
 
@@ -215,7 +217,7 @@ impl Explorer<'_> {
         // Whether anything is wrong shows sooner in a few moments of many workloads; what is made smaller or repeated
         // is gone through in full.
         let (most, modes) = match self.budget.map(Budget::aim) {
-            Some(Aim::Detect) => (FEW_MOMENTS, MODES.len()),
+            Some(Aim::Detect) => (FEW_MOMENTS, MODES_A_MOMENT),
             Some(_) if self.coverage == Coverage::Sample => (MOST_MOMENTS, MODES_A_MOMENT),
             _ => (u64::MAX, MODES.len()),
         };
@@ -253,7 +255,7 @@ impl Explorer<'_> {
         for depth in 1..=DEPTH {
             story.push(moment.to_string());
             let image = disk.crash_image(moment.at, moment.mode, moment.seed);
-            if rng.below(4) == 0 {
+            if rng.below(3) == 0 {
                 self.lose_a_meta::<E>(&image, past.setup, &history, loss, judged_at, &mut rng)
                     .map_err(|stop| format!("loss {depth} ({}): {}", story.join(", "), stop.text()))?;
             }
@@ -294,7 +296,8 @@ impl Explorer<'_> {
         }
         session.check()?;
         let opened_at = session.opened_at();
-        let steps = ops::workload(Profile::CRASH, 1..8).new_tree(&mut runner(rng.draw()));
+        let profile = rng.pick(&[Profile::CRASH, Profile::CHURN]);
+        let steps = ops::workload(profile, 1..8).new_tree(&mut runner(rng.draw()));
         let steps = steps.expect("the strategy rejects nothing").current();
         let told =
             |number: usize, stop: Stop| Stop::Wrong(format!("{}, at step {number} of {steps:?} after it", stop.text()));
@@ -318,12 +321,15 @@ impl Explorer<'_> {
         rng: &mut Rng,
     ) -> Step {
         let copy = image.copy();
-        let (partition, slot) = (rng.below(u64::from(setup.partitions)) as u32, rng.below(2));
+        let partition = rng.below(u64::from(setup.partitions)) as u32;
         // Without a MANIFEST there is no database yet.
-        let complete = copy.read_file(Path::new(DIR).join("MANIFEST")).is_ok();
-        if !complete || !Partitions::has_two_metas(Arc::new(copy.clone()), Path::new(DIR), setup, partition) {
+        if copy.read_file(Path::new(DIR).join("MANIFEST")).is_err() {
             return Ok(());
         }
+        let newest = Partitions::newest_of_two_metas(Arc::new(copy.clone()), Path::new(DIR), setup, partition);
+        let Some(newest) = newest else { return Ok(()) };
+        // Mostly the newest: then the older one must do.
+        let slot = u64::from(if rng.below(4) == 0 { 1 - newest } else { newest });
         let path = Path::new(DIR).join(format!("p{partition:03}/tree.db"));
         // A bit of the generation.
         let bit = (slot * u64::from(setup.page_size) + 48) * 8;

@@ -152,13 +152,15 @@ impl Partitions {
         batch
     }
 
-    /// Whether both meta slots of a partition's page file hold a good meta.
-    pub fn has_two_metas(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, partition: u32) -> bool {
+    /// The slot of the newest meta of a partition's page file, if both slots hold a good one.
+    pub fn newest_of_two_metas(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, partition: u32) -> Option<u32> {
         let Entropy { uuid, incarnation, .. } = entropy(setup);
         let identity = pager::Identity { uuid, incarnation, file_id: partition, page_size: setup.page_size };
         let path = dir.join(format!("p{partition:03}/tree.db"));
         pager::Pager::open(disk, &path, &identity, pager::Access::ReadOnly)
-            .is_ok_and(|pager| matches!(pager.opened().other, pager::OtherSlot::Valid { .. }))
+            .ok()
+            .filter(|pager| matches!(pager.opened().other, pager::OtherSlot::Valid { .. }))
+            .map(|pager| pager.opened().slot)
     }
 
     /// Runs `attempt` until it is not stalled, with background work in between, as the facade's threads would.

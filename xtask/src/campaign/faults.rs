@@ -29,6 +29,9 @@ const FAULTS: &[(&str, Fault)] = &[
     ("syncfailsclean", Fault::SyncFailsClean),
 ];
 
+/// Calls taken of one workload when the question is only whether there is a failure.
+const FEW_CALLS: u64 = 40;
+
 /// Steps of a workload.
 const STEPS: std::ops::Range<usize> = 1..40;
 
@@ -139,9 +142,15 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
         .map_err(|what| Failure { what: format!("without any fault, {what}"), reproduce: command(seed, None) })?;
     let mut rng = Rng::new(seed);
     for call in 0..calls {
+        // Whether anything is wrong shows sooner at a few calls of many workloads.
+        if budget.aim() == Aim::Detect && rng.below(calls) >= FEW_CALLS {
+            continue;
+        }
         // Two of the ten kinds at each call; the next workload has others.
         for _ in 0..2 {
-            let strike = Strike { call, fault: rng.pick(FAULTS).1, repeat: rng.pick(&[Repeat::Once, Repeat::Sticky]) };
+            // A synchronisation that fails and is forgotten is the worst of them.
+            let fault = if rng.below(3) == 0 { Fault::SyncFailsClean } else { rng.pick(FAULTS).1 };
+            let strike = Strike { call, fault, repeat: rng.pick(&[Repeat::Once, Repeat::Sticky]) };
             watch.begin(command(seed, Some(strike)));
             let outcome = case(setup, &steps, strike);
             if let Ok(fate) = outcome {
@@ -218,36 +227,72 @@ fn case(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, String> {
 
 fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, String> {
     let mut fate = Fate::Unnoticed;
+    let mut rng = Rng::new(strike.call);
     let disk = SimVfs::new();
     disk.inject(strike.call, strike.fault, strike.repeat);
+    // Moments after which things may be the worse for the fault.
+    let mut suspect = Vec::new();
     let history = match Session::<Partitions>::open(disk.clone(), honest, setup, &History::default(), Loss::Power, 0) {
         Ok(mut session) => {
             for (number, step) in steps.iter().enumerate() {
+                let before = disk.ops();
                 tolerate(session.step(step), &disk, &mut fate)
                     .map_err(|what| format!("step {number}, {step:?}: {what}"))?;
+                if disk.struck() > 0 && suspect.is_empty() {
+                    suspect.push(before);
+                }
             }
             // What failed must not show, however long ago.
             tolerate(session.look(), &disk, &mut fate).map_err(|what| format!("at the end: {what}"))?;
+            disk.heal();
+            if fate == Fate::Poisoned || rng.below(8) == 0 {
+                suspect.push(disk.ops());
+                let merging = next_life(&mut session, &mut rng);
+                suspect.push(merging.map_err(|stop| format!("in the next life, {}", stop.text()))?);
+            } else if rng.below(2) == 0 {
+                // What failed is tried again.
+                suspect.push(disk.ops());
+                for step in [Op::Freeze, Op::Drain, Op::Check] {
+                    tolerate(session.step(&step), &disk, &mut fate)
+                        .map_err(|what| format!("after the fault, {step:?}: {what}"))?;
+                }
+            }
             session.history()
         }
         Err(stop) => {
             tolerate(Err(stop), &disk, &mut fate).map_err(|what| format!("creating: {what}"))?;
+            disk.heal();
             History::default()
         }
     };
-    disk.heal();
     let last = disk.ops();
-    let mut rng = Rng::new(strike.call);
     let mut moments = vec![(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)];
-    // What was done after the fault may be the worse for it long before the end.
-    moments.extend((0..3).map(|_| (rng.below(last + 1), rng.pick(MODES))));
+    for since in suspect {
+        moments.extend((0..6).map(|_| ((since + rng.below(24)).min(last), rng.pick(MODES))));
+    }
     for (at, mode) in moments {
-        let image = disk.crash_image(at, mode, strike.call);
-        let mut session = Session::<Partitions>::open(image, honest, setup, &history, loss_of(mode), at)
-            .map_err(|stop| format!("on the healed disk, {mode:?} at {at}: {}", stop.text()))?;
-        session.check().map_err(|stop| format!("on the healed disk, {mode:?} at {at}: {}", stop.text()))?;
+        let image = disk.crash_image(at, mode, rng.draw());
+        let told = |stop: Stop| format!("on the healed disk, {mode:?} at {at}: {}", stop.text());
+        let mut session =
+            Session::<Partitions>::open(image, honest, setup, &history, loss_of(mode), at).map_err(told)?;
+        session.check().map_err(told)?;
     }
     Ok(fate)
+}
+
+/// The process dies, and the next one finds in the cache what may never have reached the disk: after a failed
+/// synchronisation it stays there, as if it were durable. It works on for a while and merges, and nothing is refused any
+/// more. Gives the moment at which it began to merge.
+fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<u64> {
+    session.step(&Op::Die)?;
+    let steps = ops::workload(Profile::FAULTS, 1..6).new_tree(&mut runner(rng.draw()));
+    for step in steps.expect("the strategy rejects nothing").current() {
+        session.step(&step)?;
+    }
+    let merging = session.disk().ops();
+    session.step(&Op::Freeze)?;
+    session.step(&Op::Drain)?;
+    Ok(merging)
 }
 
 /// A refusal is fine once the fault has struck; a wrong answer never is.

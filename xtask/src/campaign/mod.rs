@@ -5,10 +5,12 @@
 //! | [`model`] | does it answer as a `BTreeMap` would? |
 //! | [`crash`] | is everything there that was promised, whatever a power loss leaves? |
 //! | [`faults`] | what if a call fails? |
-//! | [`corrupt`] | what if a bit turns? |
+//! | [`corrupt`] | what if files rot, go back in time, or vanish? |
 //! | [`kill`] | what if the process is killed, as a real process on a real disk? |
 //! | [`powercut`] | what if the power goes, on a real file system? |
 //! | [`isolation`] | what do concurrent threads see of each other? |
+//! | [`schedules`] | and under schedules that a model checker chooses? |
+//! | [`soak`] | does anything grow? |
 //! | [`mutants`] | would any of the others notice if the engine were wrong? |
 //!
 //! One generator ([`ops`]) feeds them and one oracle ([`oracle`]) judges. [`session`] brings both together with an open
@@ -23,6 +25,7 @@ pub mod guard;
 pub mod isolation;
 pub mod kill;
 pub mod lying;
+pub mod memory;
 pub mod model;
 pub mod mortal;
 pub mod mutants;
@@ -31,8 +34,10 @@ pub mod oracle;
 pub mod powercut;
 pub mod report;
 pub mod rng;
+pub mod schedules;
 pub mod session;
 pub mod shrink;
+pub mod soak;
 
 use halodb::vfs::sim::CrashMode;
 

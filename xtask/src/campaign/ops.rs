@@ -190,6 +190,10 @@ pub struct Profile {
     pub reopen: u32,
     /// Weight of power losses inside the workload.
     pub crash: u32,
+    /// Weight of deleting everything, among the commits, which have about 100.
+    pub clears: u32,
+    /// Weight of values of more than a thousand bytes, among the values, which have about 27.
+    pub large: u32,
 }
 
 impl Profile {
@@ -203,6 +207,8 @@ impl Profile {
         background: 120,
         reopen: 2,
         crash: 2,
+        clears: 1,
+        large: 1,
     };
     /// Short runs of which every moment is a power loss: writes and background work.
     pub const CRASH: Profile = Profile {
@@ -210,21 +216,29 @@ impl Profile {
         max_value: 3_000,
         commits: 500,
         reads: 0,
-        snapshots: 40,
+        snapshots: 80,
         background: 250,
         reopen: 15,
         crash: 0,
+        clears: 1,
+        large: 1,
     };
+    /// As [`Profile::CRASH`], with large values and much deleting: files grow, shrink and are cut, and with many an orderly
+    /// end and death of the process.
+    pub const CHURN: Profile =
+        Profile { keys: 60, max_value: 40_000, background: 350, reopen: 60, clears: 8, large: 9, ..Profile::CRASH };
     /// Short runs in which a call fails: reads too, so that a failing read is noticed.
     pub const FAULTS: Profile = Profile {
         keys: 40,
         max_value: 3_000,
         commits: 500,
         reads: 100,
-        snapshots: 60,
+        snapshots: 80,
         background: 250,
         reopen: 15,
         crash: 0,
+        clears: 1,
+        large: 1,
     };
 }
 
@@ -252,7 +266,7 @@ fn commit(p: Profile) -> BoxedStrategy<Op> {
     prop_oneof![
         60 => (write(p), durability()).prop_map(|(write, level)| Op::Commit(vec![write], level)),
         25 => (several, durability()).prop_map(|(writes, level)| Op::Commit(writes, level)),
-        1 => durability().prop_map(|level| Op::Commit(vec![Write::DeleteRange(CLEAR, None)], level)),
+        p.clears => durability().prop_map(|level| Op::Commit(vec![Write::DeleteRange(CLEAR, None)], level)),
         10 => (0..p.keys, value(p), expect, durability()).prop_map(|(key, value, expect, level)| Op::CommitIf(key, value, expect, level)),
     ]
     .boxed()
@@ -276,7 +290,7 @@ fn value(p: Profile) -> BoxedStrategy<Val> {
         1 => Just(0),
         20 => 1..60u32,
         6 => 60..1_000u32.min(p.max_value),
-        1 => 1_000..p.max_value,
+        p.large => 1_000..p.max_value,
     ];
     (len, any::<u16>()).prop_map(|(len, fill)| Val { len, fill }).boxed()
 }

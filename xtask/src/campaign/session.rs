@@ -188,7 +188,8 @@ impl<E: Engine> Session<E> {
             }
             Op::Snapshot => {
                 if self.snapshots.len() == MOST_SNAPSHOTS {
-                    self.snapshots.remove(0);
+                    let (view, pairs) = self.snapshots.remove(0);
+                    compare_all(&view, &pairs)?;
                 }
                 let view = self.engine()?.view();
                 self.snapshots.push((view, self.now.clone()));
@@ -199,8 +200,8 @@ impl<E: Engine> Session<E> {
                 compare_all(view, pairs)
             }
             Op::DropSnapshot(number) if !self.snapshots.is_empty() => {
-                drop(self.snapshots.remove(usize::from(*number) % self.snapshots.len()));
-                Ok(())
+                let (view, pairs) = self.snapshots.remove(usize::from(*number) % self.snapshots.len());
+                compare_all(&view, &pairs)
             }
             Op::CheckSnapshot(_) | Op::DropSnapshot(_) => Ok(()),
             Op::Freeze => Ok(self.engine()?.freeze()?),
@@ -329,15 +330,15 @@ impl<E: Engine> Session<E> {
         self.check()
     }
 
-    /// Compares everything that reads show.
+    /// Compares everything that reads show, in kept snapshots too.
     pub fn look(&mut self) -> Step {
-        compare_all(&self.engine()?.view(), &self.now)
+        compare_all(&self.engine()?.view(), &self.now)?;
+        self.snapshots.iter().try_for_each(|(view, pairs)| compare_all(view, pairs))
     }
 
     /// Compares everything, and lets the engine check its files.
     pub fn check(&mut self) -> Step {
-        let view = self.engine()?.view();
-        compare_all(&view, &self.now)?;
+        self.look()?;
         let struck = self.disk.struck();
         let findings = self.engine()?.check()?;
         if findings.is_empty() {
