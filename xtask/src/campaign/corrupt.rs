@@ -234,8 +234,8 @@ fn drawn(exhibits: &[Exhibit; 2], live: &[Damage], rng: &mut Rng) -> Case {
     let exhibit = &exhibits[rng.below(2) as usize];
     let catalogue = &exhibit.catalogue;
     exhibit.case(match rng.below(10) {
-        0..=1 => catalogue.other(rng),
-        2..=5 => exhibit.victim.bit_that_matters(rng),
+        0..=2 => catalogue.other(rng),
+        3..=6 => exhibit.victim.bit_that_matters(rng),
         _ => catalogue.damage(rng.below(catalogue.bits())),
     })
 }

@@ -5,6 +5,7 @@
 use super::victim::Sources;
 use crate::campaign::rng::Rng;
 use halodb::vfs::{SimVfs, Vfs};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,14 @@ impl Damage {
         }
     }
 
+    /// Bytes of the block that it concerns; 0: something else than a block.
+    fn unit(&self) -> u64 {
+        match *self {
+            Damage::Zero(_, _, len) | Damage::Stale(_, _, len) | Damage::Swap(_, _, _, len) => len,
+            _ => 0,
+        }
+    }
+
     /// Whether it changes bytes of its file between `begin` and `end`.
     pub fn touches(&self, begin: u64, end: u64) -> bool {
         let overlaps = |at: u64, len: u64| at < end && at.saturating_add(len) > begin;
@@ -195,6 +204,8 @@ pub(super) struct Catalogue {
     flips: Vec<(PathBuf, u64)>,
     bits: u64,
     others: Vec<Damage>,
+    /// By name and unit: places in `others`.
+    kinds: BTreeMap<(&'static str, u64), Vec<usize>>,
 }
 
 impl Catalogue {
@@ -203,7 +214,7 @@ impl Catalogue {
     /// # Errors
     /// A file cannot be read.
     pub(super) fn new(disk: &SimVfs, files: &[PathBuf], sources: &Sources) -> io::Result<Catalogue> {
-        let mut catalogue = Catalogue { flips: Vec::new(), bits: 0, others: Vec::new() };
+        let mut catalogue = Catalogue { flips: Vec::new(), bits: 0, others: Vec::new(), kinds: BTreeMap::new() };
         for (number, path) in files.iter().enumerate() {
             let bytes = disk.read_file(path)?;
             catalogue.flips.push((path.clone(), 8 * bytes.len() as u64));
@@ -223,6 +234,9 @@ impl Catalogue {
             }
             let later = files[number + 1..].iter();
             others.extend(later.map(|other| Damage::Exchange(path.clone(), other.clone())));
+        }
+        for (place, damage) in catalogue.others.iter().enumerate() {
+            catalogue.kinds.entry((damage.name(), damage.unit())).or_default().push(place);
         }
         Ok(catalogue)
     }
@@ -249,14 +263,11 @@ impl Catalogue {
         self.others[bit as usize].clone()
     }
 
-    /// A damage that is no flip: first its kind is drawn, because some kinds have few.
+    /// A damage that is no flip. Its kind and unit are drawn first: some have few members, and those matter most.
     pub(super) fn other(&self, rng: &mut Rng) -> Damage {
-        let kind = self.others[rng.below(self.others.len() as u64) as usize].name();
-        let rare: Vec<&Damage> = self.others.iter().filter(|damage| !matches!(damage.name(), "cut" | "swap")).collect();
-        match kind {
-            "cut" | "swap" if rng.below(2) == 0 => rare[rng.below(rare.len() as u64) as usize].clone(),
-            _ => self.others[rng.below(self.others.len() as u64) as usize].clone(),
-        }
+        let kinds: Vec<_> = self.kinds.values().collect();
+        let members = kinds[rng.below(kinds.len() as u64) as usize];
+        self.others[members[rng.below(members.len() as u64) as usize]].clone()
     }
 }
 
