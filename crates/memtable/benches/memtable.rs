@@ -9,6 +9,7 @@ use halodb_memtable::{Entry, Memtable};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ fn reads(c: &mut Criterion) {
     group.bench_function("btreemap", |b| {
         b.iter(|| {
             let from = next.next().expect("a cycle has no end").as_slice();
-            for pair in map.read().range::<[u8], _>(from..).take(10) {
+            for pair in map.read().range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).take(10) {
                 black_box(pair);
             }
         });
