@@ -65,7 +65,7 @@ fn wal(c: &mut Criterion) {
             drop(section);
             appended += 1;
             // The buffer belongs to the cost: somebody has to write it.
-            if appended % 4096 == 0 {
+            if appended.is_multiple_of(4096) {
                 log.flush().expect("a write");
                 recycle(&log);
             }
