@@ -41,6 +41,7 @@
 //! What it does not simulate: time, links, permissions, two processes at a time, a disk that is full by itself (inject
 //! `ENOSPC`).
 
+mod adversary;
 mod body;
 mod contents;
 mod fault;
@@ -50,10 +51,12 @@ mod medium;
 mod memory;
 mod names;
 mod ops;
+mod order;
 mod outside;
 mod pages;
 mod rng;
 mod state;
+mod tear;
 mod tree;
 
 pub use fault::{Fault, Repeat};
