@@ -5,7 +5,7 @@
 //! then carries everything written to it so far. So each sector ends in one of the states that the cache had, no
 //! sector mixes an older with a newer one, and sectors know nothing of each other. The length is metadata with a
 //! history of its own: some prefix of the length changes survives, whatever becomes of the data; cutting a file takes
-//! its data along.
+//! its data along. Where a write arrives in part, from its beginning up to some sector, the length may end there, too.
 //!
 //! The model of names: each operation survives whole or not at all, in any combination, except that an operation on a
 //! name is lost if an earlier one on the same name is.
