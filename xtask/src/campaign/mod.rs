@@ -19,6 +19,7 @@
 pub mod config;
 pub mod corrupt;
 pub mod crash;
+mod cursor;
 pub mod engine;
 pub mod faults;
 pub mod guard;
@@ -38,6 +39,7 @@ pub mod schedules;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod tree;
 
 use halodb::vfs::sim::CrashMode;
 
