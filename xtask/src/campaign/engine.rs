@@ -281,14 +281,15 @@ impl View for partition::Snapshot {
 
 impl cursor::Walker for partition::Cursor {
     fn go(&mut self, step: cursor::Step<'_>) -> Answer<()> {
-        Ok(match step {
+        match step {
             cursor::Step::First => self.seek_first()?,
             cursor::Step::Last => self.seek_last()?,
             cursor::Step::Seek(key) => self.seek(key)?,
             cursor::Step::SeekBack(key) => self.seek_back(key)?,
             cursor::Step::Next => self.next()?,
             cursor::Step::Prev => self.prev()?,
-        })
+        }
+        Ok(())
     }
 
     fn key(&self) -> Option<&[u8]> {

@@ -158,14 +158,15 @@ impl View for Version {
 
 impl Walker for btree::Cursor {
     fn go(&mut self, step: Step<'_>) -> Answer<()> {
-        Ok(match step {
+        match step {
             Step::First => self.seek_first()?,
             Step::Last => self.seek_last()?,
             Step::Seek(key) => self.seek(key)?,
             Step::SeekBack(key) => self.seek_back(key)?,
             Step::Next => self.next()?,
             Step::Prev => self.prev()?,
-        })
+        }
+        Ok(())
     }
 
     fn key(&self) -> Option<&[u8]> {
