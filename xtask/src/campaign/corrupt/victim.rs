@@ -23,8 +23,15 @@ use std::sync::Arc;
 
 /// The configuration of the victim: its files together have at most [`MOST_BYTES`], of which page files take 192 KiB, so
 /// that segments have to be small for a proven one, the newest one and a spare one to fit.
-const SETUP: Setup =
-    Setup { segment_bytes: 20 << 10, log_limit_bytes: 160 << 10, memtable_bytes: 64 << 10, ..config::TINY };
+/// Several leaves a chunk: of two pages that change places only those written together have nothing but their numbers to
+/// tell them apart.
+const SETUP: Setup = Setup {
+    segment_bytes: 20 << 10,
+    log_limit_bytes: 160 << 10,
+    memtable_bytes: 64 << 10,
+    chunk_bytes: 64 << 10,
+    ..config::TINY
+};
 
 /// Most bytes of all files of a victim.
 const MOST_BYTES: u64 = 256 << 10;
@@ -126,7 +133,8 @@ impl Victim {
         session.step(&Op::Commit(vec![put(3, 40), put(4, 41)], Durability::Sync))?;
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
-        session.step(&Op::Commit((0..30).map(|key| put(key * 2, 25)).collect(), Durability::Sync))?;
+        // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
+        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
