@@ -45,6 +45,8 @@ enum State {
     Spare(u64, Option<u64>),
     /// The header does not verify, for this reason.
     Damaged(Error),
+    /// The header is that of a later segment: files only ever get higher names, so this one changed places with another.
+    Misplaced(Error),
 }
 
 /// Reads the headers in `dir`.
@@ -75,7 +77,12 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
             leftovers.push(number);
             continue;
         }
-        let link = state(vfs, &path, number, options).and_then(|state| match (state, live.last()) {
+        let state = state(vfs, &path, number, options);
+        if let Ok(State::Misplaced(e)) = state {
+            // Needed or not: what is in it is missing where it belongs.
+            return Err(e);
+        }
+        let link = state.and_then(|state| match (state, live.last()) {
             (State::Spare(len, former), None) => {
                 spares.push((number, len));
                 recycled.extend(former.map(|former| (number, former)));
@@ -86,7 +93,7 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
                 damaged = Some((number, e));
                 Ok(None)
             }
-            (State::Damaged(e), _) => Err(e),
+            (State::Damaged(e) | State::Misplaced(e), _) => Err(e),
             (State::Spare(..), Some(_)) => Err(Error::corrupt(&path, 0, "the segment's header is missing")),
             (State::Live(header), None) => Ok(Some(header)),
             (State::Live(header), Some(next)) => match next.follows(&header) {
@@ -166,7 +173,8 @@ fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Resul
     if let Some(h) = &header {
         identify(h, path, options)?;
         if h.number > number {
-            return Err(Error::corrupt(path, 0, format!("the header says that this is segment {}", h.number)));
+            let e = Error::corrupt(path, 0, format!("the header says that this is segment {}", h.number));
+            return Ok(State::Misplaced(e));
         }
     }
     match header {

@@ -290,6 +290,18 @@ fn a_segment_that_changed_places_with_a_spare_one_is_refused() {
     is_corrupt_at(recover(&sim), newest + 1, 0);
 }
 
+/// Under its new name the old segment looked like a recycled one, and under the old name the newest looked like a left-over.
+#[test]
+fn the_newest_segment_that_changed_places_with_one_no_longer_needed_is_refused() {
+    let sim = crashed(60, 0);
+    let newest = (1..).take_while(|&n| sim.kind(&segment(n)).unwrap().is_some()).last().unwrap();
+    let known = Known { applied_min: records_of(&sim, newest - 1)[0].1.lsn, ..Known::default() };
+    let (old, new) = (read(&sim, &segment(1)), read(&sim, &segment(newest)));
+    write(&sim, &segment(1), &new);
+    write(&sim, &segment(newest), &old);
+    is_corrupt_at(recover_known(&sim, known), 1, 0);
+}
+
 #[test]
 fn a_segment_under_a_lower_number_is_refused() {
     let sim = crashed(60, 0);
