@@ -20,7 +20,7 @@ fn log(sim: &SimVfs, segment_bytes: u64) -> Wal {
 
 fn newest(sim: &SimVfs) -> u64 {
     let live = |&n: &u64| sim.kind(&segment(n)).unwrap().is_some() && !records_of(sim, n).is_empty();
-    (1..100).filter(live).last().unwrap()
+    (1..100).rfind(live).unwrap()
 }
 
 /// Offsets of all that looks like a witness of segment `number` in its place.
