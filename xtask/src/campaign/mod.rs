@@ -30,6 +30,7 @@ pub mod memory;
 pub mod model;
 pub mod mortal;
 pub mod mutants;
+pub mod noting;
 pub mod ops;
 pub mod oracle;
 pub mod powercut;
