@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn values_depend_on_index_version_and_seed() {
-        let seen = [Data::new(1).value(1, 1), Data::new(1).value(2, 1), Data::new(1).value(1, 2), Data::new(2).value(1, 1)];
+        let seen =
+            [Data::new(1).value(1, 1), Data::new(1).value(2, 1), Data::new(1).value(1, 2), Data::new(2).value(1, 1)];
         assert_eq!(seen.map(|value| touch(&value)).into_iter().collect::<HashSet<_>>().len(), 4);
     }
 
@@ -123,6 +124,9 @@ mod tests {
     #[test]
     fn picks_stay_below_their_bound() {
         assert!((0..1_000).all(|step| pick(1, 2, step, 7) < 7));
-        assert_ne!((0..20).map(|s| pick(1, 2, s, 1 << 40)).collect::<Vec<_>>(), (0..20).map(|s| pick(1, 3, s, 1 << 40)).collect::<Vec<_>>());
+        assert_ne!(
+            (0..20).map(|s| pick(1, 2, s, 1 << 40)).collect::<Vec<_>>(),
+            (0..20).map(|s| pick(1, 3, s, 1 << 40)).collect::<Vec<_>>()
+        );
     }
 }

@@ -11,8 +11,22 @@
 use crate::data::{mix, pick};
 
 const STEMS: [&str; 16] = [
-    "python3", "golang-github", "node", "ruby", "librust", "libjs", "r-cran", "haskell", "fonts", "php", "gir1.2",
-    "texlive", "gnome", "kde", "ocaml", "elpa",
+    "python3",
+    "golang-github",
+    "node",
+    "ruby",
+    "librust",
+    "libjs",
+    "r-cran",
+    "haskell",
+    "fonts",
+    "php",
+    "gir1.2",
+    "texlive",
+    "gnome",
+    "kde",
+    "ocaml",
+    "elpa",
 ];
 const TAILS: [&str; 8] = ["", "-dev", "-doc", "-common", "-data", "-tools", "-dbgsym", "-bin"];
 const SECTIONS: [&str; 8] = ["net", "libs", "devel", "science", "text", "admin", "math", "web"];

@@ -5,9 +5,6 @@ use db::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Reader, Result, Settings};
 
-/// The release in use, as in Cargo.toml.
-pub(super) const VERSION: &str = "3.1.13";
-
 /// The most that its documentation recommends for a memtable.
 const LARGEST_MEMTABLE: u64 = 64 << 20;
 

@@ -76,13 +76,7 @@ impl Engine for Halo {
         Ok(self.db.len()?)
     }
 
-    fn remove_if(
-        &self,
-        _: &[u8],
-        _: &[u8],
-        _: Durability,
-        _: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<u64> {
+    fn remove_if(&self, _: &[u8], _: &[u8], _: Durability, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<u64> {
         Err(Problem::NotYet("transactions that read and remove"))
     }
 

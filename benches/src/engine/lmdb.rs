@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, FlagSetMode, PutFlags, RoTxn, RwTxn, WithTls};
+use heed::{
+    CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, FlagSetMode, PutFlags, RoTxn, RwTxn,
+    WithTls,
+};
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings};
-
-/// The release in use, as in Cargo.toml.
-pub(super) const VERSION: &str = "mdb.master (heed 0.23.1)";
 
 /// Address space of the map: far more than any row needs, and free.
 const MAP_BYTES: usize = 64 << 30;
@@ -103,7 +103,10 @@ impl Batch for Writing<'_, '_> {
 impl Engine for Lmdb {
     fn settings(&self) -> Vec<String> {
         vec![
-            format!("map of {} GiB of address space; the page cache is its cache, the budget has no knob", MAP_BYTES >> 30),
+            format!(
+                "map of {} GiB of address space; the page cache is its cache, the budget has no knob",
+                MAP_BYTES >> 30
+            ),
             "durable: default flags; without sync: MDB_NOSYNC; no MDB_WRITEMAP, which trades safety away".into(),
             "sorted load: MDB_APPEND".into(),
             "compaction: a copy with MDB_CP_COMPACT that takes the place of the file".into(),

@@ -146,12 +146,18 @@ pub(crate) trait Reader {
 pub(crate) struct Kind {
     /// Its name on the command line and in the results.
     pub(crate) name: &'static str,
-    /// The release that is compiled in.
-    pub(crate) version: &'static str,
+    /// The package it comes from.
+    package: &'static str,
     open: fn(&Settings) -> Result<Box<dyn Engine>>,
 }
 
 impl Kind {
+    /// The release that is compiled in, and the package if its name is another one.
+    pub(crate) fn version(&self) -> String {
+        let version = locked(LOCK, self.package).unwrap_or("unknown");
+        if self.package == self.name { version.to_owned() } else { format!("{} {version}", self.package) }
+    }
+
     /// Opens or creates a database in `settings.dir`.
     ///
     /// # Errors
@@ -172,16 +178,25 @@ pub(crate) const OPTIONAL: [(&str, &str); 2] = [
 
 /// Every engine in this program.
 pub(crate) const KINDS: &[Kind] = &[
-    Kind { name: "halodb", version: env!("CARGO_PKG_VERSION"), open: halodb::open },
-    Kind { name: "redb", version: redb::VERSION, open: redb::open },
-    Kind { name: "fjall", version: fjall::VERSION, open: fjall::open },
-    Kind { name: "lmdb", version: lmdb::VERSION, open: lmdb::open },
-    Kind { name: "sled", version: sled::VERSION, open: sled::open },
+    Kind { name: "halodb", package: "halodb", open: halodb::open },
+    Kind { name: "redb", package: "redb", open: redb::open },
+    Kind { name: "fjall", package: "fjall", open: fjall::open },
+    Kind { name: "lmdb", package: "heed", open: lmdb::open },
+    Kind { name: "sled", package: "sled", open: sled::open },
     #[cfg(feature = "rocksdb")]
-    Kind { name: "rocksdb", version: rocksdb::VERSION, open: rocksdb::open },
+    Kind { name: "rocksdb", package: "rocksdb", open: rocksdb::open },
     #[cfg(feature = "sqlite")]
-    Kind { name: "sqlite", version: sqlite::VERSION, open: sqlite::open },
+    Kind { name: "sqlite", package: "rusqlite", open: sqlite::open },
 ];
+
+/// What cargo chose, when this was compiled.
+const LOCK: &str = include_str!("../../../Cargo.lock");
+
+/// The version of a package in a lock file.
+fn locked<'l>(lock: &'l str, package: &str) -> Option<&'l str> {
+    let (_, rest) = lock.split_once(&format!("\nname = \"{package}\"\nversion = \""))?;
+    Some(rest.split_once('"')?.0)
+}
 
 /// The engine called `name`.
 ///

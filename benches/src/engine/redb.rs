@@ -5,9 +5,6 @@ use db::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Reader, Result, Settings, prefix_end};
 
-/// The release in use, as in Cargo.toml.
-pub(super) const VERSION: &str = "4.5";
-
 type Bytes = &'static [u8];
 
 const TABLE: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("data");

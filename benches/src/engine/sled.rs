@@ -5,9 +5,6 @@ use db::Db;
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings};
 
-/// The release in use, as in Cargo.toml: the latest stable one.
-pub(super) const VERSION: &str = "0.34.7";
-
 struct Sled {
     db: Db,
     cache: u64,

@@ -83,7 +83,8 @@ fn a_database_holds_what_was_synced_after_a_close_and_open() {
 fn sorted_loads_removals_pops_and_compaction_agree_where_they_are_there() {
     for kind in KINDS {
         let (dir, mut engine) = engine(kind);
-        let fill = &mut |batch: &mut dyn Batch| (0..100).try_for_each(|i| batch.put(format!("{i:03}").as_bytes(), b"v"));
+        let fill =
+            &mut |batch: &mut dyn Batch| (0..100).try_for_each(|i| batch.put(format!("{i:03}").as_bytes(), b"v"));
         engine.load_sorted(fill).unwrap();
         assert_eq!(engine.len().unwrap(), 100, "{}", kind.name);
         let mut odd = |key: &[u8], _: &[u8]| key[2] % 2 == 1;
@@ -140,4 +141,14 @@ fn an_unknown_engine_is_told_from_one_that_is_not_built_in() {
     assert!(find("nothing").err().unwrap().contains("there are halodb"));
     #[cfg(not(feature = "rocksdb"))]
     assert!(find("rocksdb").err().unwrap().contains("--compare rocksdb"));
+}
+
+#[test]
+fn versions_are_those_that_cargo_locked() {
+    let lock =
+        "[[package]]\nname = \"redb-derive\"\nversion = \"1\"\n\n[[package]]\nname = \"redb\"\nversion = \"4.5.0\"\n";
+    assert_eq!(locked(lock, "redb"), Some("4.5.0"));
+    assert_eq!(locked(lock, "none"), None);
+    assert!(KINDS.iter().all(|kind| !kind.version().contains("unknown")));
+    assert!(find("lmdb").is_ok_and(|kind| kind.version().starts_with("heed ")));
 }

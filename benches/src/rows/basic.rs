@@ -302,7 +302,11 @@ fn pops(engine: &dyn Engine, model: &mut Model, count: u64) -> Result<f64> {
             order[high]
         };
         if found != crate::data::touch(&model.value(index.into())) {
-            return Err(Problem::wrong("a popped pair", format_args!("index {index}"), format_args!("another, pop {number}")));
+            return Err(Problem::wrong(
+                "a popped pair",
+                format_args!("index {index}"),
+                format_args!("another, pop {number}"),
+            ));
         }
         model.remove(index.into());
     }

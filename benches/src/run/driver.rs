@@ -187,7 +187,7 @@ impl Driver<'_> {
             engines: self
                 .engines
                 .iter()
-                .map(|kind| EngineInfo { name: kind.name.into(), version: kind.version.into(), settings: vec![] })
+                .map(|kind| EngineInfo { name: kind.name.into(), version: kind.version(), settings: vec![] })
                 .collect(),
             floor_us: Floor::default(),
             rows: rows
@@ -286,7 +286,11 @@ fn resumed(fresh: ResultFile, path: &Path) -> ResultFile {
         Ok(file)
             if (&file.commit, file.dirty, file.seed) == (&fresh.commit, fresh.dirty, fresh.seed)
                 && file.rows.iter().map(|row| &row.name).eq(fresh.rows.iter().map(|row| &row.name))
-                && file.engines.iter().map(|engine| &engine.name).eq(fresh.engines.iter().map(|engine| &engine.name)) =>
+                && file
+                    .engines
+                    .iter()
+                    .map(|engine| &engine.name)
+                    .eq(fresh.engines.iter().map(|engine| &engine.name)) =>
         {
             ResultFile { rounds: fresh.rounds, ..file }
         }

@@ -68,7 +68,13 @@ fn show(value: f64, unit: Unit) -> String {
         _ if value >= 9_995.0 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    let decimals = if value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+    let decimals = if value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
     format!("{value:.decimals$}{suffix}")
 }
 
