@@ -58,10 +58,10 @@ impl Histogram {
         self.largest as f64 / 1e3
     }
 
-    /// `[percent, microseconds]` from the median to the largest: a curve to plot.
-    pub(super) fn curve(&self) -> Vec<[f64; 2]> {
+    /// Percent and microseconds, from the median to the largest: a curve to plot.
+    pub(super) fn curve(&self) -> Vec<(f64, f64)> {
         [50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999, 100.0]
-            .map(|percent| [percent, self.percentile_us(percent)])
+            .map(|percent| (percent, self.percentile_us(percent)))
             .to_vec()
     }
 }
@@ -129,7 +129,7 @@ mod tests {
         assert!(histogram.percentile_us(50.0) < 1.0);
         assert!(histogram.percentile_us(99.99) < 1.0);
         assert_eq!(histogram.percentile_us(100.0), 250_000.0);
-        assert_eq!(histogram.curve().last(), Some(&[100.0, 250_000.0]));
+        assert_eq!(histogram.curve().last(), Some(&(100.0, 250_000.0)));
     }
 
     #[test]

@@ -39,9 +39,8 @@ pub(super) fn after_close(kind: Kind, settings: &Settings, records: Records, cou
     Ok(times[OPENS / 2])
 }
 
-/// Milliseconds to open a database whose writer was killed after about half of `count` records, and how many records
-/// it holds.
-pub(super) fn after_kill(kind: Kind, settings: &Settings, records: Records, count: u64) -> Result<(f64, u64)> {
+/// Milliseconds to open a database whose writer was killed after about half of `count` records.
+pub(super) fn after_kill(kind: Kind, settings: &Settings, records: Records, count: u64) -> Result<f64> {
     let mut child = ChildArgs::load(kind.name, settings, &records, count).start()?;
     let (began, mut written) = (Instant::now(), 0);
     while written < count / 2 && (written == 0 || began.elapsed() < LOAD_LIMIT) {
@@ -62,7 +61,7 @@ pub(super) fn after_kill(kind: Kind, settings: &Settings, records: Records, coun
     }
     expect_all(&*engine, records, found)?;
     engine.close()?;
-    Ok((millis, found))
+    Ok(millis)
 }
 
 /// Opens and reads `record`; milliseconds of both.

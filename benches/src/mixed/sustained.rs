@@ -13,7 +13,7 @@ use crate::engine::{Durability, Result};
 
 use super::histogram::Histogram;
 use super::random::Random;
-use super::seconds::Seconds;
+use super::seconds::{Evenness, Seconds};
 use super::target::Target;
 
 /// Records that are read back.
@@ -51,4 +51,9 @@ pub(super) fn run(target: Target<'_>, count: u64, limit: Duration, seed: u64) ->
         target.read(random.below(records))?;
     }
     Ok(Sustained { records, elapsed, latency, per_second: seconds.full(elapsed) })
+}
+
+/// How even an insertion was; none of one shorter than three seconds.
+pub(super) fn evenness(done: &Sustained) -> Option<Evenness> {
+    super::seconds::evenness(&done.per_second)
 }
