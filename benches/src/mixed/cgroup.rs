@@ -29,7 +29,8 @@ impl Group {
     ///
     /// Why this machine or this user cannot have one.
     pub(super) fn new(limit_bytes: u64) -> Result<Group, String> {
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|e| format!("/proc/self/cgroup cannot be read: {e}"))?;
+        let own =
+            fs::read_to_string("/proc/self/cgroup").map_err(|e| format!("/proc/self/cgroup cannot be read: {e}"))?;
         let mount = MOUNTS.iter().map(Path::new).find(|mount| mount.join("cgroup.controllers").exists());
         let mount = mount.ok_or("control groups of version 2 are not mounted")?;
         Group::beside(mount, &own, limit_bytes)
@@ -40,7 +41,8 @@ impl Group {
         let path = own.lines().find_map(|line| line.strip_prefix("0::/"));
         let path = path.ok_or("this process is in no control group of version 2")?;
         let own = mount.join(path);
-        let parent = own.ancestors().take_while(|dir| dir.starts_with(mount)).take(2).find(|dir| hands_memory_down(dir));
+        let parent =
+            own.ancestors().take_while(|dir| dir.starts_with(mount)).take(2).find(|dir| hands_memory_down(dir));
         let parent = parent.ok_or_else(|| {
             format!("the memory controller is not handed down to children of {} or of its parent", own.display())
         })?;
@@ -80,7 +82,8 @@ pub(super) fn join(processes: &Path) -> io::Result<()> {
 }
 
 fn hands_memory_down(dir: &Path) -> bool {
-    fs::read_to_string(dir.join("cgroup.subtree_control")).is_ok_and(|list| list.split_whitespace().any(|c| c == "memory"))
+    fs::read_to_string(dir.join("cgroup.subtree_control"))
+        .is_ok_and(|list| list.split_whitespace().any(|c| c == "memory"))
 }
 
 /// Removes the groups of runs that were killed.

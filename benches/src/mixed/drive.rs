@@ -88,7 +88,8 @@ pub(super) fn drive<T: Send>(
     };
     let shares = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..plan.threads).map(|_| scope.spawn(work)).collect();
-        let shares = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| Err(Problem::Failed(said(&*panic)))));
+        let shares =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| Err(Problem::Failed(said(&*panic)))));
         shares.collect::<Vec<Result<Share<T>>>>()
     });
     let shares = shares.into_iter().collect::<Result<Vec<_>>>()?;
@@ -140,7 +141,11 @@ mod tests {
     #[test]
     fn an_error_or_a_panic_of_one_thread_stops_all() {
         let plan = Plan { threads: 2, operations: u64::MAX / 2, limit: LONG };
-        let failed = drive(plan, || Ok(()), |(), number| if number == 500 { Err(Problem::Failed("wrong".into())) } else { Ok(()) });
+        let failed = drive(
+            plan,
+            || Ok(()),
+            |(), number| if number == 500 { Err(Problem::Failed("wrong".into())) } else { Ok(()) },
+        );
         assert_eq!(text(failed), "failed: wrong");
         let plan = Plan { threads: 1, operations: 10, limit: LONG };
         let failed = drive(plan, || Ok(()), |(), number| if number == 5 { panic!("oh") } else { Ok(()) });

@@ -36,4 +36,4 @@ mod ycsb;
 mod zipf;
 
 pub(crate) use child::{ChildArgs, run as run_child};
-pub(crate) use groups::{Case, GROUPS, Group, Sink, Spec};
+pub(crate) use groups::groups;

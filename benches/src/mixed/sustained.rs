@@ -50,7 +50,7 @@ pub(super) fn run(target: Target<'_>, count: u64, limit: Duration, seed: u64) ->
     for _ in 0..SAMPLE.min(records) {
         target.read(random.below(records))?;
     }
-    Ok(Sustained { records, elapsed, latency, per_second: seconds.full(elapsed) })
+    Ok(Sustained { records: latency.total(), elapsed, latency, per_second: seconds.full(elapsed) })
 }
 
 /// How even an insertion was; none of one shorter than three seconds.

@@ -94,13 +94,7 @@ impl Engine for Map {
         Ok(self.pairs().len() as u64)
     }
 
-    fn remove_if(
-        &self,
-        _: &[u8],
-        _: &[u8],
-        _: Durability,
-        _: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<u64> {
+    fn remove_if(&self, _: &[u8], _: &[u8], _: Durability, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<u64> {
         Err(Problem::Unsupported("not needed here"))
     }
 
@@ -200,7 +194,8 @@ fn the_latencies_of_an_insertion_count_every_insert() {
     let target = Target { engine: &map, records: Records::new(1) };
     let Ok(done) = sustained::run(target, 1_000, Duration::from_secs(60), 1) else { panic!("an honest engine failed") };
     assert_eq!((done.records, done.latency.total()), (1_000, 1_000));
-    let Ok(cut) = sustained::run(Target { engine: &Map::new(Fault::None), ..target }, u64::MAX, Duration::from_millis(30), 1)
+    let Ok(cut) =
+        sustained::run(Target { engine: &Map::new(Fault::None), ..target }, u64::MAX, Duration::from_millis(30), 1)
     else {
         panic!("an honest engine failed")
     };

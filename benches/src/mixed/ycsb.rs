@@ -72,7 +72,13 @@ impl<'a> Ycsb<'a> {
         Ok(Outcome { rate, write_rate: all.len() as f64 / elapsed.as_secs_f64().max(1e-9) })
     }
 
-    fn operate(&self, workload: &Workload, random: &mut Random, durability: Durability, worker: &mut Worker) -> Result<()> {
+    fn operate(
+        &self,
+        workload: &Workload,
+        random: &mut Random,
+        durability: Durability,
+        worker: &mut Worker,
+    ) -> Result<()> {
         let step = workload.step(random);
         if step == Step::Insert {
             let record = self.newest.begin();
