@@ -1,10 +1,11 @@
 //! `halodb-bench`: HaloDB beside other embedded databases. `cargo xtask bench` builds and runs it.
 //!
 //! `run` compares: it starts a `worker` process for each engine, group and round, and keeps what they report in result
-//! files. `engine/` adapts the engines, `rows/` holds what is measured, `run/` the processes, `result.rs` the files.
+//! files. `engine/` adapts the engines, `rows/` and `mixed/` hold what is measured, `run/` the processes, `result.rs` the files.
 
 mod data;
 mod engine;
+mod mixed;
 mod result;
 mod rows;
 mod run;
@@ -33,12 +34,16 @@ enum Verb {
     /// One engine, one group, one round; started by `run`
     #[command(hide = true)]
     Worker(WorkerOptions),
+    /// One part of a row that needs a process of its own; started by a worker
+    #[command(hide = true)]
+    Child(mixed::ChildArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
         Some(Verb::Worker(options)) => finish(run::work(&options)),
+        Some(Verb::Child(args)) => finish(mixed::run_child(&args).map_err(|problem| problem.to_string())),
         Some(Verb::Run(options)) => compare(&options),
         None => compare(&cli.run),
     }

@@ -9,7 +9,7 @@ mod text;
 mod threads;
 mod timing;
 
-pub(crate) use timing::{capped, rate};
+pub(crate) use timing::rate;
 
 use crate::engine::Result;
 use crate::result::{Better, Bound, Unit};
@@ -54,7 +54,9 @@ pub(crate) struct Group {
 
 /// Every group, in the order they run.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![basic::group(), threads::group(), text::group()]
+    let mut groups = vec![basic::group(), threads::group(), text::group()];
+    groups.extend(crate::mixed::groups());
+    groups
 }
 
 #[cfg(test)]
