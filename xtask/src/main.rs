@@ -415,3 +415,19 @@ fn run_tidy() -> ExitCode {
     println!("tidy: {} rules, {} violations", tidy::RULES.len(), found.len());
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_argument_of_bench_is_passed_on_as_it_was_typed() {
+        for given in [&["--quick", "--help"][..], &["report", "--out", "x"], &["--rows", "-x", "--", "--seed=3"], &[]] {
+            let typed = ["xtask", "bench"].iter().chain(given);
+            let Ok(Cli { verb: Verb::Bench { args } }) = Cli::try_parse_from(typed) else {
+                panic!("refused: {given:?}")
+            };
+            assert_eq!(args, given);
+        }
+    }
+}
