@@ -1,32 +1,76 @@
-//! `halodb-bench`: HaloDB beside other embedded databases. Run it with `cargo xtask bench`.
+//! `halodb-bench`: HaloDB beside other embedded databases. `cargo xtask bench` builds and runs it.
+//!
+//! `run` compares: it starts a `worker` process for each engine, group and round, and keeps what they report in result
+//! files. `engine/` adapts the engines, `rows/` holds what is measured, `run/` the processes, `result.rs` the files,
+//! `report/` what is made of them.
 
-use clap::Parser;
-use std::process::ExitCode;
-
+mod data;
 mod engine;
 mod report;
 mod result;
+mod rows;
+mod run;
+mod text;
 
-/// HaloDB beside other embedded databases.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", version)]
-enum Cli {
-    /// Writes docs/benchmarks.md and its plots from the results of one commit.
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use run::{RunOptions, Stop, WorkerOptions};
+
+/// Measures HaloDB beside other embedded databases
+#[derive(Parser)]
+#[command(name = "halodb-bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Compares, the default
+    Run(RunOptions),
+    /// One engine, one group, one round; started by `run`
+    #[command(hide = true)]
+    Worker(WorkerOptions),
+    /// Writes docs/benchmarks.md and its plots from the results of one commit
     Report(report::ReportArgs),
-    /// Says how far HaloDB's ratios to its peers agree in two runs.
+    /// Says how far HaloDB's ratios to its peers agree in two runs
     Compare(report::CompareArgs),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse() {
-        Cli::Report(args) => report::run(&args),
-        Cli::Compare(args) => report::compare(&args),
-    };
-    match done {
+    let cli = Cli::parse();
+    match cli.verb {
+        Some(Verb::Worker(options)) => finish(run::work(&options)),
+        Some(Verb::Run(options)) => compare(&options),
+        Some(Verb::Report(args)) => finish(report::run(&args)),
+        Some(Verb::Compare(args)) => finish(report::compare(&args)),
+        None => compare(&cli.run),
+    }
+}
+
+/// 0: every row has an answer. 1: one failed. 2: it could not run. 130: Ctrl-C.
+fn compare(options: &RunOptions) -> ExitCode {
+    match run::drive(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Stop::Interrupted) => {
+            eprintln!("interrupted; --resume goes on with what is not done");
+            ExitCode::from(130)
+        }
+        Err(Stop::Failed(why)) => finish(Err(why)),
+    }
+}
+
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
-            eprintln!("{what}");
-            ExitCode::FAILURE
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   group, scale, budget, rounds, seed, engines [ { name, version, settings [..] } ],
 //!   floor_us { before [..], after [..] },
 //!   rows [ { name, unit, better, bound, cells { ENGINE: { values [..] } | { not_yet } | { failed } | { skipped } } } ],
+//!   done [ [ round, ENGINE ] ],
 //!   curves [ { row, engine, round, per_second [..], latency_us [[percentile, us], ..] } ] }
 //! ```
 //!
@@ -52,6 +53,9 @@ pub(crate) struct ResultFile {
     pub(crate) floor_us: Floor,
     /// The rows, in the order they run.
     pub(crate) rows: Vec<Row>,
+    /// What was run to its end, for resuming: round and engine.
+    #[serde(default)]
+    pub(crate) done: Vec<(u32, String)>,
     /// Curves over time, of the rows that have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) curves: Vec<Curve>,
@@ -241,6 +245,7 @@ mod tests {
                     cell("redb", Cell::NotYet("x".into())),
                 ]),
             }],
+            done: vec![(0, "halodb".into())],
             curves: vec![],
         }
     }
