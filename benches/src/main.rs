@@ -1,11 +1,13 @@
 //! `halodb-bench`: HaloDB beside other embedded databases. `cargo xtask bench` builds and runs it.
 //!
 //! `run` compares: it starts a `worker` process for each engine, group and round, and keeps what they report in result
-//! files. `engine/` adapts the engines, `rows/` and `mixed/` hold what is measured, `run/` the processes, `result.rs` the files.
+//! files. `engine/` adapts the engines, `rows/` and `mixed/` hold what is measured, `run/` the processes, `result.rs` the
+//! files, `report/` what is made of them.
 
 mod data;
 mod engine;
 mod mixed;
+mod report;
 mod result;
 mod rows;
 mod run;
@@ -37,6 +39,10 @@ enum Verb {
     /// One part of a row that needs a process of its own; started by a worker
     #[command(hide = true)]
     Child(mixed::ChildArgs),
+    /// Writes docs/benchmarks.md and its plots from the results of one commit
+    Report(report::ReportArgs),
+    /// Says how far HaloDB's ratios to its peers agree in two runs
+    Compare(report::CompareArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
         Some(Verb::Worker(options)) => finish(run::work(&options)),
         Some(Verb::Child(args)) => finish(mixed::run_child(&args).map_err(|problem| problem.to_string())),
         Some(Verb::Run(options)) => compare(&options),
+        Some(Verb::Report(args)) => finish(report::run(&args)),
+        Some(Verb::Compare(args)) => finish(report::compare(&args)),
         None => compare(&cli.run),
     }
 }
