@@ -77,7 +77,7 @@ pub(super) fn drive<T: Send>(
                 break;
             }
             for number in first..plan.operations.min(first + CHUNK) {
-                if number % LOOK == 0 && (stop.load(Ordering::Relaxed) || began.elapsed() >= plan.limit) {
+                if number.is_multiple_of(LOOK) && (stop.load(Ordering::Relaxed) || began.elapsed() >= plan.limit) {
                     break 'work;
                 }
                 operation(&mut state, number).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
@@ -122,7 +122,11 @@ mod tests {
     #[test]
     fn every_number_is_worked_exactly_once() {
         let plan = Plan { threads: 3, operations: 1_000, limit: LONG };
-        let done = drive(plan, || Ok(Vec::new()), |seen, number| Ok(seen.push(number))).expect("no error");
+        let note = |seen: &mut Vec<u64>, number| {
+            seen.push(number);
+            Ok(())
+        };
+        let done = drive(plan, || Ok(Vec::new()), note).expect("no error");
         let mut numbers: Vec<u64> = done.threads.concat();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
@@ -133,7 +137,11 @@ mod tests {
     #[test]
     fn the_time_ends_a_run_that_is_not_done() {
         let plan = Plan { threads: 2, operations: u64::MAX / 2, limit: Duration::from_millis(20) };
-        let done = drive(plan, || Ok(()), |(), _| Ok(std::thread::sleep(Duration::from_millis(1)))).expect("no error");
+        let wait = |(): &mut (), _| {
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(())
+        };
+        let done = drive(plan, || Ok(()), wait).expect("no error");
         assert!(done.operations > 0 && done.operations < 1_000);
         assert!(done.elapsed >= Duration::from_millis(20));
     }

@@ -73,7 +73,7 @@ fn open(kind: Kind, settings: &Settings, records: Records, record: u64) -> Resul
 }
 
 /// Checks that the database holds records `0..count` in version 0 and no others.
-fn expect_all(engine: &dyn Engine, records: Records, count: u64) -> Result<()> {
+pub(super) fn expect_all(engine: &dyn Engine, records: Records, count: u64) -> Result<()> {
     let mut judged = Ok(());
     let mut seen = vec![false; count as usize];
     let found = engine.reader()?.scan(&[], &mut |key, value| {
@@ -82,8 +82,8 @@ fn expect_all(engine: &dyn Engine, records: Records, count: u64) -> Result<()> {
                 if version != 0 || key != records.key(record) {
                     return Err(format!("record {record} has the wrong key or version"));
                 }
-                match seen.get_mut(record as usize) {
-                    Some(seen) if !*seen => Ok(*seen = true),
+                match seen.get_mut(record as usize).map(|seen| std::mem::replace(seen, true)) {
+                    Some(false) => Ok(()),
                     _ => Err(format!("record {record} is there twice or was never written")),
                 }
             });
