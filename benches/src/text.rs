@@ -59,7 +59,7 @@ impl Text {
         // The first two syllables number the words, so that they differ; a third one makes their lengths vary.
         let words: Vec<_> = (0..WORDS)
             .map(|word| {
-                let third = if mix(word) % 3 == 0 { syllable(mix(word) >> 8) } else { "" };
+                let third = if mix(word).is_multiple_of(3) { syllable(mix(word) >> 8) } else { "" };
                 format!("{}{}{third}", syllable(word / 16), syllable(word))
             })
             .collect();
@@ -106,7 +106,7 @@ impl Text {
     pub(crate) fn value(&self, index: u64, key: &[u8], out: &mut Vec<u8>) {
         let random = mix(self.seed ^ index ^ 0x7465_7874);
         // One value in sixteen is long, as descriptions with many dependencies are.
-        let len = if random % 16 == 0 { 500 + (random >> 8) % 1_400 } else { 40 + (random >> 8) % 380 };
+        let len = if random.is_multiple_of(16) { 500 + (random >> 8) % 1_400 } else { 40 + (random >> 8) % 380 };
         let begin = (random >> 32) as usize % (CORPUS_BYTES - len as usize);
         out.clear();
         out.extend_from_slice(b"{\"name\":\"");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings, prefix_end};
 
@@ -187,8 +187,10 @@ fn checkpoint(db: &Connection) -> Result<()> {
 
 fn get(db: &Connection, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool> {
     let mut select = db.prepare_cached("select v from data where k = ?1")?;
-    let found = select.query_row(params![key], |row| Ok(f(row.get_ref(0)?.as_blob()?))).optional()?;
-    Ok(found.is_some())
+    let mut rows = select.query(params![key])?;
+    let Some(row) = rows.next()? else { return Ok(false) };
+    f(row.get_ref(0)?.as_blob()?);
+    Ok(true)
 }
 
 struct Reading(Connection);

@@ -37,7 +37,7 @@ fn run(run: &mut Run<'_>) -> Result<()> {
     let count = run.scale / 2;
     let engine = run.open("data")?;
     let dir = run.dir.join("data");
-    let mut load = || {
+    let load = || {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let start = Instant::now();
         engine.write(Durability::Sync, &mut |batch: &mut dyn Batch| {
@@ -49,7 +49,7 @@ fn run(run: &mut Run<'_>) -> Result<()> {
         })?;
         Ok(rate(count, start.elapsed()))
     };
-    run.required(LOAD, &mut load)?;
+    run.required(LOAD, load)?;
     run.settle();
     run.measure(SIZE, || Ok(disk_bytes(&dir)? as f64));
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -270,13 +271,15 @@ impl Driver<'_> {
         if !self.options.rows.is_empty() {
             command.args(["--rows", &self.options.rows.join(",")]);
         }
+        // A group of its own: it is ended together with the processes that it starts.
+        command.process_group(0);
         Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?)
     }
 }
 
-/// Ends a worker and waits for it.
+/// Ends a worker and what it has started, and waits for it.
 fn end_child(child: &mut Child) {
-    drop(child.kill());
+    machine::kill_group(child.id());
     drop(child.wait());
 }
 

@@ -105,6 +105,15 @@ pub(crate) fn write_back() {
     }
 }
 
+/// Kills a process group that is led by the child process `leader`, which nobody has waited for yet.
+pub(crate) fn kill_group(leader: u32) {
+    #[expect(unsafe_code, reason = "a system call")]
+    // SAFETY: kill(2) touches no memory. The leader was not waited for, so its number is still its own.
+    unsafe {
+        libc::kill(-(leader as i32), libc::SIGKILL);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
