@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// Several leaves a chunk: of two pages that change places only those written together have nothing but their numbers to
 /// tell them apart.
 const SETUP: Setup = Setup {
-    segment_bytes: 20 << 10,
+    segment_bytes: 15 << 10,
     log_limit_bytes: 160 << 10,
     memtable_bytes: 64 << 10,
     chunk_bytes: 64 << 10,
@@ -34,7 +34,7 @@ const SETUP: Setup = Setup {
 };
 
 /// Most bytes of all files of a victim.
-const MOST_BYTES: u64 = 288 << 10;
+const MOST_BYTES: u64 = 256 << 10;
 
 /// Disks that damages are taken from.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Victim {
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
         // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
-        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
+        session.step(&Op::Commit((0..80).map(|key| put(key, 25)).collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
@@ -148,7 +148,7 @@ impl Victim {
             last.push(Last { before, segment: now, begin, end });
             Ok::<(), Stop>(())
         };
-        for key in 0..20 {
+        for key in 0..10 {
             commit(
                 &mut session,
                 Op::CommitIf(
