@@ -14,7 +14,7 @@ use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use halodb_btree::{Tree, TreeOptions};
 use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_pager::{Access, Pager};
@@ -198,6 +198,12 @@ fn replay(
     let mut each = |record: Record<'_>| -> Result<()> {
         if record.kind == RecordKind::Commit {
             replayed += 1;
+            // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
+            // of the large ones has to be given.
+            let most = record.payload.len() as u64 * 2;
+            if !parts.iter().all(|part| part.table.has_room(most)) {
+                return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
+            }
             apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
         }
@@ -215,6 +221,14 @@ fn replay(
         )
     });
     Ok(recovery)
+}
+
+fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
+    format!(
+        "{}: up to record {} there is more to replay than a memtable can hold; `salvage` can read it",
+        wal_dir.display(),
+        lsn.0
+    )
 }
 
 /// Puts a record's writes into the memtables of those partitions whose tree does not have it.
