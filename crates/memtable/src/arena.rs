@@ -485,7 +485,7 @@ fn write_record(marks: &Marks, pos: Pos, view: View, at: usize, header: &Header,
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -52,7 +52,7 @@ impl RangeDelete {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

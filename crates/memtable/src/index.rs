@@ -12,7 +12,7 @@
 //!
 //! A sub-table that was split is used again for a later one, while a reader may still be in it. Whatever such a reader
 //! *finds* is right: a slot leads to a record of its tag or to none. What it does *not* find it looks for again if
-//! the number of splits has changed. It cannot overlook that: slots are emptied and filled with Release after the number
+//! the number of changes is another one. It cannot overlook that: slots are emptied and filled with Release after the number
 //! was stored, so who saw one of them sees the new number.
 //!
 //! This file does not know what a key is, and nothing of versions.
@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 use crate::arena::{Entry, Pos, Slot};
 use crate::list::List;
 use crate::pool::Pool;
-use crate::sync::{AtomicU64, SLOT_BITS};
+use crate::sync::{AtomicU64, SLOT_BITS, mutant};
 
 const SLOTS: usize = 1 << SLOT_BITS;
 /// A sub-table with so many entries is split, if it can be.
@@ -34,9 +34,12 @@ pub(crate) const SLAB_BYTES: usize = SLAB * SLOTS * 8;
 /// At this depth a sub-table has a slot for each tag that can lead to it.
 const MAX_DEPTH: u32 = u32::BITS - SLOT_BITS;
 
+/// The state before the first entry.
+const EMPTY: u64 = 0;
+
 /// What readers see.
 pub(crate) struct Index {
-    /// Number of splits, then 8 bits: depth of the directory.
+    /// Number of changes, then 8 bits: depth of the directory.
     state: AtomicU64,
     /// By depth; the elements are numbers of sub-tables.
     directories: [OnceLock<Box<[AtomicU64]>>; MAX_DEPTH as usize + 1],
@@ -48,7 +51,7 @@ pub(crate) struct Index {
 #[derive(Default)]
 pub(crate) struct Growth {
     depth: u32,
-    splits: u64,
+    changes: u64,
     /// By number.
     sub_tables: Vec<SubTable>,
     free: Vec<u32>,
@@ -114,7 +117,7 @@ fn probe(slots: &[Slot], tag: u32) -> Probe<'_> {
 impl Index {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
-            state: AtomicU64::new(0),
+            state: AtomicU64::new(EMPTY),
             directories: [const { OnceLock::new() }; MAX_DEPTH as usize + 1],
             slabs: List::new(),
             pool,
@@ -132,7 +135,8 @@ impl Index {
             }
             // Not there; or it was moved while this looked.
             let now = self.state.load(Ordering::Acquire);
-            if now == state {
+            // A planted fault takes the first look for the truth.
+            if now == state || mutant("memtable.no-second-look") {
                 return None;
             }
             state = now;
@@ -151,6 +155,9 @@ impl Index {
     /// The sub-table of a tag. None while the table is empty.
     #[inline]
     fn slots(&self, state: u64, tag: u32) -> Option<&[Slot]> {
+        if state == EMPTY {
+            return None;
+        }
         let depth = state as u8;
         let directory = self.directories[usize::from(depth)].get()?;
         self.sub_table(directory[bucket(tag, depth.into())].load(Ordering::Acquire) as usize)
@@ -169,6 +176,7 @@ impl Index {
             let first = self.new_sub_table(growth, 0);
             let directory = [AtomicU64::new(u64::from(first))];
             assert!(self.directories[0].set(directory.into()).is_ok(), "the first directory is made once");
+            self.publish(growth);
         }
         loop {
             let number = self.number(growth, tag);
@@ -229,10 +237,10 @@ impl Index {
         assert!(self.directories[growth.depth as usize].set(twice.collect()).is_ok(), "each depth is reached once");
     }
 
-    /// Tells readers that entries have moved, before a slot they moved from is used again.
+    /// Tells readers where entries are now, before a slot that they moved from is used again.
     fn publish(&self, growth: &mut Growth) {
-        growth.splits += 1;
-        self.state.store(growth.splits << 8 | u64::from(growth.depth), Ordering::Release);
+        growth.changes += 1;
+        self.state.store(growth.changes << 8 | u64::from(growth.depth), Ordering::Release);
     }
 
     /// An empty sub-table.

@@ -48,7 +48,7 @@ fn place(index: usize) -> (usize, usize) {
     (level as usize, shifted - (1 << (level + FIRST_BITS)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -63,7 +63,7 @@ mod sync {
     }
 }
 
-use entry::{Entry, Found, RangeDelete};
+use entry::Entry;
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
