@@ -72,8 +72,8 @@ impl Run {
         };
         let shared =
             common_prefix_len(&arena.record(a).key()[..older.prefix_len], &arena.record(b).key()[..newer.prefix_len]);
-        let mut a = older.from_prefix(arena, shared).peekable();
-        let mut b = newer.from_prefix(arena, shared).peekable();
+        let mut a = older.after_prefix(arena, shared).peekable();
+        let mut b = newer.after_prefix(arena, shared).peekable();
         let mut run = Self::with_capacity(shared, older.len() + newer.len());
         loop {
             let order = match (a.peek(), b.peek()) {
@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// The entries with heads as after a shorter prefix.
-    fn from_prefix<W>(&self, arena: &Arena<W>, prefix_len: usize) -> impl Iterator<Item = (u64, Pos)> {
+    fn after_prefix<W>(&self, arena: &Arena<W>, prefix_len: usize) -> impl Iterator<Item = (u64, Pos)> {
         let same = prefix_len == self.prefix_len;
         self.heads.iter().zip(&self.positions).map(move |(&of_run, &pos)| {
             let head = if same { of_run } else { head(arena.record(pos).key(), prefix_len) };

@@ -13,7 +13,7 @@ pub(crate) const SLOT_BITS: u32 = 9;
 
 /// Who reads which record, for a model; nothing, here.
 #[derive(Debug, Default)]
-pub(crate) struct Marks;
+pub(crate) struct Marks(());
 
 impl Marks {
     /// The record at `position` is being written.
