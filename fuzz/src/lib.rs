@@ -64,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     targets::small::MANIFEST,
     targets::small::BATCH,
     targets::small::CONFIG,
+    targets::shell::WORDS,
     targets::log_files::LOG_FILES,
     targets::page_file::PAGE_FILE,
     targets::tree_file::TREE_FILE,

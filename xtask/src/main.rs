@@ -1,9 +1,11 @@
 //! `cargo xtask VERB`: the same verbs on a laptop and in CI. This file only reads the command line.
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use xtask::bench;
 use xtask::campaign::mutants::trial::{self, Trial};
 use xtask::campaign::mutants::{catalogue, judge};
 use xtask::campaign::powercut::{self, FileSystems, NotRun};
@@ -151,6 +153,12 @@ enum Verb {
         #[arg(long)]
         record: bool,
     },
+    /// HaloDB beside its peers: builds the comparison of benches/ and runs it with these arguments; --help lists them.
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        args: Vec<OsString>,
+    },
     /// The process that judges one mutant; only in the build with planted faults.
     #[command(hide = true)]
     MutantJudge {
@@ -263,6 +271,9 @@ fn main() -> ExitCode {
         Verb::Mutants { seed, time, only, sample, threads, record, .. } => {
             let processes = threads.unwrap_or_else(cores);
             run_mutants(&Trial { seed, only, sample, time: Duration::from_secs(time), processes }, record)
+        }
+        Verb::Bench { args } => {
+            bench::run(&root(), &args).map_or_else(|what| fail(&format!("bench: {what}")), |never| match never {})
         }
         Verb::MutantJudge { name, seed, time } => match catalogue::named(&name) {
             Some(mutant) => {
@@ -403,4 +414,20 @@ fn run_tidy() -> ExitCode {
     }
     println!("tidy: {} rules, {} violations", tidy::RULES.len(), found.len());
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_argument_of_bench_is_passed_on_as_it_was_typed() {
+        for given in [&["--quick", "--help"][..], &["report", "--out", "x"], &["--rows", "-x", "--", "--seed=3"], &[]] {
+            let typed = ["xtask", "bench"].iter().chain(given);
+            let Ok(Cli { verb: Verb::Bench { args } }) = Cli::try_parse_from(typed) else {
+                panic!("refused: {given:?}")
+            };
+            assert_eq!(args, given);
+        }
+    }
 }

@@ -28,6 +28,15 @@ proptest! {
     #![proptest_config(config(10))]
 
     #[test]
+    fn a_tree_by_itself_answers_as_a_map_does(which in 0..ALL.len(), steps in workload(Profile::MODEL, 50..300)) {
+        check(Level::Tree, &ALL[which], &steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(10))]
+
+    #[test]
     fn the_facade_answers_as_a_map_does(which in 0..ALL.len(), steps in workload(Profile::MODEL, 50..300)) {
         check(Level::Facade, &ALL[which], &steps)?;
     }

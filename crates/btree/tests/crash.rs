@@ -86,10 +86,9 @@ fn after_a_power_loss_there_is_all_that_was_acknowledged_and_no_half_batch() {
         models.push(model);
         acknowledged.push(disk.ops());
     }
-    let modes = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Torn4k, CrashMode::Kept];
     for at in acknowledged[0]..=disk.ops() {
         let done = acknowledged.iter().filter(|&&ops| ops <= at).count() - 1;
-        for (seed, mode) in (0..).zip(modes) {
+        for (seed, &mode) in (0..).zip(CrashMode::ALL) {
             let image = disk.crash_image(at, mode, seed + at);
             let store = open(&image).unwrap();
             let next = models.get(done + 1).filter(|next| holds(&store, next));

@@ -25,7 +25,6 @@ mod session;
 mod shell;
 mod signals;
 mod transfer;
-mod words;
 
 use args::Program;
 use failure::{Code, Failure, Result};

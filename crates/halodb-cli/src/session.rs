@@ -7,8 +7,8 @@ use crate::failure::{Code, Failure, Result};
 use crate::input::Stdin;
 use crate::output::{Format, Out};
 use crate::place::Place;
-use crate::words::{self, Word};
 use halodb::Db;
+use halodb_cli::words::{self, Word};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 

@@ -10,36 +10,45 @@
 //!
 //! Words are bytes, not text. `""` is the empty word. An escape that is not in the list is an error, not a guess, because a
 //! guess would store something else than was meant. This file knows no command and reads no input.
+//!
+//! ```
+//! use halodb_cli::words::{quote, split};
+//!
+//! let line = format!("put user/1 {}", quote(b"Ada \"the first\"\n"));
+//! let words = split(line.as_bytes()).unwrap();
+//! assert_eq!(words[2].bytes, b"Ada \"the first\"\n");
+//! assert!(words[2].quoted && !words[1].quoted);
+//! ```
 
 use std::fmt::Write as _;
 
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Word {
+pub struct Word {
     /// What it stands for, quotes and escapes resolved.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Some part of it was quoted: then it is data, never the name of a file.
-    pub(crate) quoted: bool,
+    pub quoted: bool,
     /// Where it begins in the line.
-    pub(crate) start: usize,
+    pub start: usize,
 }
 
 /// Why a line has no words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SplitError {
+pub struct SplitError {
     /// What is wrong.
-    pub(crate) problem: Problem,
+    pub problem: Problem,
     /// Where, in bytes from the beginning of the line.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// The words before the mistake.
-    pub(crate) before: Vec<Word>,
+    pub before: Vec<Word>,
     /// Where the word with the mistake begins.
-    pub(crate) start: usize,
+    pub start: usize,
 }
 
 /// What can be wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+pub enum Problem {
     /// The quote at the offset is never closed: more input could close it.
     UnclosedQuote,
     /// A backslash in double quotes followed by something without a meaning.
@@ -49,8 +58,14 @@ pub(crate) enum Problem {
 }
 
 impl SplitError {
+    /// Whether the line may go on with the next one: a quote is open, and not in the first word, which names a command
+    /// and is more likely a slip of the finger. What follows is joined to the line with a newline between.
+    pub fn goes_on(&self) -> bool {
+        self.problem == Problem::UnclosedQuote && !self.before.is_empty()
+    }
+
     /// The problem as a sentence.
-    pub(crate) fn message(&self) -> &'static str {
+    pub fn message(&self) -> &'static str {
         match self.problem {
             Problem::UnclosedQuote => "this quote is never closed",
             Problem::UnknownEscape => "unknown escape: in double quotes there are \\n \\t \\\\ \\\" and \\xNN",
@@ -58,8 +73,9 @@ impl SplitError {
         }
     }
 
-    /// The line, shortened around the mistake, and under it a caret that points to it.
-    pub(crate) fn caret(&self, line: &[u8]) -> String {
+    /// The `line` that was split, shortened around the mistake, and under it a caret that points to it: two lines of
+    /// printable ASCII.
+    pub fn caret(&self, line: &[u8]) -> String {
         const AROUND: usize = 30;
         let start = self.offset.saturating_sub(AROUND);
         let end = line.len().min(self.offset.saturating_add(AROUND));
@@ -85,8 +101,11 @@ impl SplitError {
     }
 }
 
-/// Cuts a line (without its newline) into words.
-pub(crate) fn split(line: &[u8]) -> Result<Vec<Word>, SplitError> {
+/// Cuts a line (without its newline) into words. Takes time and memory in proportion to the line.
+///
+/// # Errors
+/// What is wrong with the line, where, and the words before that.
+pub fn split(line: &[u8]) -> Result<Vec<Word>, SplitError> {
     let mut words = Vec::new();
     let mut at = 0;
     loop {
@@ -107,7 +126,7 @@ pub(crate) fn split(line: &[u8]) -> Result<Vec<Word>, SplitError> {
 }
 
 /// Writes bytes as one word that [`split`] reads back as the same bytes.
-pub(crate) fn quote(bytes: &[u8]) -> String {
+pub fn quote(bytes: &[u8]) -> String {
     if !bytes.is_empty() && bytes.iter().all(|b| is_plain(*b)) {
         return bytes.iter().map(|b| char::from(*b)).collect();
     }

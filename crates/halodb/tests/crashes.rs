@@ -75,8 +75,7 @@ fn a_batch_survives_whole_or_not_at_all() {
         if round % 6 != 5 {
             continue;
         }
-        for seed in 0..6 {
-            let mode = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Garbage][seed as usize % 4];
+        for (seed, &mode) in (0..).zip(CrashMode::ALL) {
             let again = after_crash(&disk, mode, seed);
             let rounds: Vec<_> = again
                 .iter()
@@ -124,7 +123,7 @@ fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
     let mut seed = 0;
     for cut in (history[0].0..last).step_by((last as usize / (120 * common::scale() as usize)).max(1)) {
         seed += 1;
-        let mode = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Garbage][seed as usize % 4];
+        let mode = CrashMode::ALL[seed as usize % CrashMode::ALL.len()];
         let again = tiny(on(&disk.crash_image(cut, mode, seed))).open().unwrap();
         let found: BTreeMap<_, _> = again
             .iter()

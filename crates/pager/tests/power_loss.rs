@@ -12,8 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 const PATH: &str = "p";
-const MODES: [CrashMode; 6] =
-    [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Torn4k, CrashMode::Garbage, CrashMode::Kept];
+const MODES: &[CrashMode] = CrashMode::ALL;
 
 /// What was true when a number of operations had been issued.
 struct Mark {
@@ -107,7 +106,7 @@ fn every_acknowledged_commit_survives_a_power_loss_at_every_operation() {
         let marks = play(&disk, &mut world, seed, 24);
         let mut rng = Rng(seed);
         for at in marks[0].ops..=disk.ops() {
-            for mode in MODES {
+            for &mode in MODES {
                 let crash_seed = rng.next();
                 let context = format!("script {seed} crashed at {at} {mode:?} {crash_seed}");
                 let image = disk.crash_image(at, mode, crash_seed);
@@ -160,7 +159,7 @@ fn what_a_dead_process_left_in_the_page_cache_is_not_relied_on() {
                 let allowed = [Some(acknowledged), attempt];
                 let mut rng = Rng(call);
                 for at in opened..=disk.ops() {
-                    let mode = MODES[rng.below(6) as usize];
+                    let mode = MODES[rng.below(MODES.len() as u64) as usize];
                     let crash_seed = rng.next();
                     let context = format!("{context}, second life crashed at {at} {mode:?} {crash_seed}");
                     let image = disk.crash_image(at, mode, crash_seed);
@@ -186,7 +185,7 @@ fn a_file_whose_creation_was_interrupted_is_whole_or_not_there() {
     let disk = SimVfs::new();
     drop(World::create(Arc::new(disk.clone()), Path::new(PATH), IDENTITY).unwrap());
     for at in 0..=disk.ops() {
-        for mode in MODES {
+        for &mode in MODES {
             for seed in 0..20 {
                 let image = disk.crash_image(at, mode, seed);
                 let path = Path::new(PATH);

@@ -109,8 +109,10 @@ fn op() -> impl Strategy<Value = Op> {
     let mode = prop_oneof![
         Just(CrashMode::Strict),
         Just(CrashMode::Prefix),
+        Just(CrashMode::Ordered),
         Just(CrashMode::Random),
         Just(CrashMode::Torn4k),
+        Just(CrashMode::Adversarial),
     ];
     prop_oneof![
         14 => (writes(), level).prop_map(|(w, l)| Op::Commit(w, l)),

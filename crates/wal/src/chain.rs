@@ -45,6 +45,8 @@ enum State {
     Spare(u64, Option<u64>),
     /// The header does not verify, for this reason.
     Damaged(Error),
+    /// The header is that of a later segment: files only ever get higher names, so this one changed places with another.
+    Misplaced(Error),
 }
 
 /// Reads the headers in `dir`.
@@ -75,18 +77,23 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
             leftovers.push(number);
             continue;
         }
-        let link = state(vfs, &path, number, options).and_then(|state| match (state, live.last()) {
+        let state = state(vfs, &path, number, options);
+        if let Ok(State::Misplaced(e)) = state {
+            // Needed or not: what is in it is missing where it belongs.
+            return Err(e);
+        }
+        let link = state.and_then(|state| match (state, live.last()) {
             (State::Spare(len, former), None) => {
                 spares.push((number, len));
                 recycled.extend(former.map(|former| (number, former)));
                 Ok(None)
             }
             (State::Damaged(e), None) if damaged.is_none() => {
-                spares.push((number, survey_spare(vfs, &path, number, options, "does not verify")?));
+                spares.push((number, len_of(vfs, &path)?));
                 damaged = Some((number, e));
                 Ok(None)
             }
-            (State::Damaged(e), _) => Err(e),
+            (State::Damaged(e) | State::Misplaced(e), _) => Err(e),
             (State::Spare(..), Some(_)) => Err(Error::corrupt(&path, 0, "the segment's header is missing")),
             (State::Live(header), None) => Ok(Some(header)),
             (State::Live(header), Some(next)) => match next.follows(&header) {
@@ -124,14 +131,17 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
         let what = format!("the file of segment {former} stands under the name of segment {number}");
         return Err(Error::corrupt(&segment::path_of(dir, number), 0, what));
     }
+    // A live segment whose beginning turned to zeros looks like a spare one.
+    let before = live.last().map_or(Lsn(0), |newest| newest.prev_last_lsn);
+    for &(number, _) in &spares {
+        let damaged = damaged.as_ref().is_some_and(|(of, _)| *of == number);
+        let header = if damaged { "does not verify" } else { "is missing" };
+        survey_spare(vfs, &segment::path_of(dir, number), number, options, header, before)?;
+    }
     let half_begun = match damaged {
         Some((number, e)) if live.last().is_none_or(|newest| newest.number + 1 != number) => return Err(e),
         damaged => damaged.is_some(),
     };
-    // A live segment whose beginning turned to zeros looks like a spare one.
-    for &(number, _) in spares.iter().skip(usize::from(half_begun)) {
-        survey_spare(vfs, &segment::path_of(dir, number), number, options, "is missing")?;
-    }
     Ok(Chain { live, needed, leftovers, spares, half_begun })
 }
 
@@ -163,7 +173,8 @@ fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Resul
     if let Some(h) = &header {
         identify(h, path, options)?;
         if h.number > number {
-            return Err(Error::corrupt(path, 0, format!("the header says that this is segment {}", h.number)));
+            let e = Error::corrupt(path, 0, format!("the header says that this is segment {}", h.number));
+            return Ok(State::Misplaced(e));
         }
     }
     match header {
@@ -172,15 +183,29 @@ fn state(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions) -> Resul
     }
 }
 
-/// Bytes of a file without a header of its own, if it holds no record: records are written only after the header is on the
-/// disk. Reads the whole file. `header` says what became of the header.
-fn survey_spare(vfs: &dyn Vfs, path: &Path, number: u64, options: &WalOptions, header: &str) -> Result<u64> {
+/// Fails if a file without a header of its own holds a record, or a witness that records after `before` were there: they are
+/// written only after the header is on the disk. Reads the whole file. `header` says what became of the header.
+fn survey_spare(
+    vfs: &dyn Vfs,
+    path: &Path,
+    number: u64,
+    options: &WalOptions,
+    header: &str,
+    before: Lsn,
+) -> Result<()> {
     let file = vfs.open(path, OpenMode::Read).map_err(Error::io("open", path))?;
     let bytes = files::read_start(&*file, path, u64::MAX)?;
-    if survey(&bytes, Place::new(&options.uuid, number), RECORDS_START).any {
+    // From the very beginning, which may be a witness that strayed.
+    let found = survey(&bytes, Place::new(&options.uuid, number), 0, before);
+    if found.any || found.witnessed > 0 {
         return Err(Error::corrupt(path, 0, format!("the segment's header {header}, and records follow it")));
     }
-    Ok(bytes.len() as u64)
+    Ok(())
+}
+
+fn len_of(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
+    let file = vfs.open(path, OpenMode::Read).map_err(Error::io("open", path))?;
+    file.len().map_err(Error::io("measure", path))
 }
 
 fn identify(header: &SegmentHeader, path: &Path, options: &WalOptions) -> Result<()> {

@@ -123,7 +123,7 @@ impl Wal {
             files::write_identical(&*chunk.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", &tail.path))?;
             self.give_back(chunk.bytes);
         }
-        if taken.wants_sync || self.progress.sync_wanted() > synced {
+        if taken.wants_sync {
             self.sync_tail(tail)?;
         }
         // A planted fault takes what was handed to the system for durable.
@@ -184,7 +184,7 @@ impl Lead<'_> {
         let taken = {
             let mut buffer = wal.buffer.lock();
             wal.progress.taken();
-            buffer.take(wal.synced())
+            buffer.take(wal.synced(), wal.progress.sync_wanted())
         };
         let end = taken.end;
         count(&wal.progress.groups, u64::from(!taken.chunks.is_empty()));

@@ -18,6 +18,9 @@
 //! The seed makes a header valid in one place of one file only: a copy of log bytes inside a user's payload, and the old
 //! records of a recycled segment, never verify. Forty-eight zeros mean "no record here", never "the end of the log".
 //!
+//! A *witness* is a header alone, at a multiple of 4096 ([`witness_offset`]). It is no record and takes no place among them: the
+//! next group is written over it. Its LSN is that of the last record in front of it.
+//!
 //! This file knows nothing of files, order or continuity.
 
 use crate::Lsn;
@@ -28,6 +31,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub const HEADER_LEN: usize = 48;
 /// Records start at multiples of this.
 pub(crate) const ALIGN: u64 = 8;
+/// What devices and file systems lose or mix up as one piece: a witness stands in another one than what it tells of.
+pub(crate) const BLOCK: u64 = 4096;
 /// Greatest payload: what the length field can say, less room for padding.
 pub const MAX_PAYLOAD_BYTES: usize = (u32::MAX - 63) as usize;
 
@@ -67,6 +72,8 @@ pub enum RecordKind {
     /// First record after a clean close.
     Open = 4,
     // 5 Part, 6 PartCommit, 7 PartAbort (large transactions), 8 TimeMark are reserved.
+    /// No record: tells, from the next block on, up to which LSN the group in front of it goes. Never handed to a callback.
+    Witness = 9,
 }
 
 impl RecordKind {
@@ -76,6 +83,7 @@ impl RecordKind {
             2 => RecordKind::Marker,
             3 => RecordKind::CleanClose,
             4 => RecordKind::Open,
+            9 => RecordKind::Witness,
             _ => return None,
         })
     }
@@ -209,6 +217,23 @@ fn seal(b: &mut [u8; HEADER_LEN], place: Place, offset: u64) {
 /// Bytes that a record with `payload_len` bytes of payload takes.
 pub(crate) fn record_len(payload_len: u64) -> u64 {
     HEADER_LEN as u64 + payload_len.next_multiple_of(ALIGN)
+}
+
+/// The LSN of what might be a witness, wherever it belongs; nothing is verified.
+pub(crate) fn could_be_witness(bytes: &[u8]) -> Option<Lsn> {
+    let b = bytes.first_chunk::<HEADER_LEN>()?;
+    let looks = b[AT_KIND] == RecordKind::Witness as u8 && b[AT_LEN..][..4] == [0; 4] && b[AT_ZERO..AT_LSN] == [0; 3];
+    looks.then(|| Lsn(u64::from_le_bytes(b[AT_LSN..][..8].try_into().expect("8 bytes"))))
+}
+
+/// Where the witness of a group that ends at `end` stands: at the beginning of the next block.
+pub(crate) fn witness_offset(end: u64) -> u64 {
+    end.next_multiple_of(BLOCK)
+}
+
+/// How far the records of a segment of so many bytes may go, so that a witness finds room behind any of them.
+pub(crate) fn records_limit(segment_len: u64) -> u64 {
+    segment_len.saturating_sub(HEADER_LEN as u64) / BLOCK * BLOCK
 }
 
 /// The checksum that a record's header holds over its payload.

@@ -6,14 +6,18 @@
 //! tail, which is dropped whole even if valid records follow: a group that was never synchronised reaches the disk
 //! in any order, and half a group must not be replayed.
 //!
+//! Behind each synchronised group, in another block of the disk, stands a witness. It states what was synced before the group, and
+//! up to where the group goes: if that is farther than the log goes, the last group is gone, and reported as dropped. So no
+//! damage to a single block takes synchronised records away in silence.
+//!
 //! Earlier segments were synchronised whole before the header of their follower was written, so everything in them up
 //! to that header's `prev_last_lsn` is proven, and bytes after it are never read.
 //!
 //! Nothing is written here; `open` does that. One segment is in memory at a time.
 
 use crate::chain::{self, Chain};
-use crate::record::{HEADER_LEN, NoHeader, Place, Record, RecordKind};
-use crate::scan::{Bad, Found, Walk, survey};
+use crate::record::{NoHeader, Place, Record, RecordKind};
+use crate::scan::{Bad, Found, Walk, survey, traces};
 use crate::segment::{self, RECORDS_START, SegmentHeader};
 use crate::{Error, Lsn, Wal, WalOptions, files};
 use halodb_vfs::{Vfs, mutant};
@@ -38,7 +42,7 @@ pub struct DroppedTail {
     pub from: Lsn,
     /// Segment file.
     pub path: PathBuf,
-    /// Offset of the first bad or missing record.
+    /// Offset of the first bad or missing record: all of it may be gone, with a witness left that it was written.
     pub offset: u64,
     /// Valid records after it that go with it.
     pub valid_after: u64,
@@ -230,7 +234,7 @@ fn judge(segment: &SegmentHeader, path: &Path, bytes: &[u8], known: Known) -> cr
     }
     // A planted fault does not look for proofs behind the first bad record.
     let from = if mutant("wal.no-survey") { u64::MAX } else { offset };
-    let behind = survey(bytes, place(segment), from);
+    let behind = survey(bytes, place(segment), from, last);
     proven = proven.max(Lsn(behind.synced));
     if proven > last && !mutant("wal.rot-is-tail") {
         return Err(Error::corrupt(path, offset, format!("{}, and {proven} is proven synced", bad.clause(due))));
@@ -239,8 +243,8 @@ fn judge(segment: &SegmentHeader, path: &Path, bytes: &[u8], known: Known) -> cr
         let what = format!("the log ends with record {last}, but {} was applied", known.applied_max);
         return Err(Error::corrupt(path, offset, what));
     }
-    let traces = bytes[offset as usize..].iter().take(HEADER_LEN).any(|&b| b != 0);
-    let dropped = (traces || behind.any).then(|| DroppedTail {
+    let traces = bad != Bad::Witness && traces(bytes, offset);
+    let dropped = (traces || behind.any || behind.witnessed > last.0).then(|| DroppedTail {
         from: Lsn(due),
         path: path.to_owned(),
         offset,

@@ -3,14 +3,17 @@
 //! Recovery refuses a log with a rotten middle. This goes on behind the damage: records begin at multiples of 8, and a
 //! header verifies only in its place, so that the next one is found by looking at every 8 bytes. Nothing is written, and
 //! nothing is judged: whether what comes after a hole may be used, the caller decides.
+//!
+//! A witness is no record; what it states as synchronised counts, and if it tells of records behind the last one of the log, that
+//! is a finding.
 
 use crate::reader::Finding;
-use crate::record::{ALIGN, Place, Record};
-use crate::scan::Walk;
+use crate::record::{ALIGN, HEADER_LEN, Place, Record, RecordHeader, RecordKind};
+use crate::scan::{Walk, traces};
 use crate::segment::{self, NoSegment, RECORDS_START, SegmentHeader};
 use crate::{Error, Lsn, Result, files};
 use halodb_vfs::{OpenMode, Vfs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What [`rescue`] found.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +47,7 @@ pub fn rescue(
     incarnation: u64,
     each: &mut dyn FnMut(Record<'_>),
 ) -> Result<Rescued> {
-    let mut rescue = Rescue { found: Rescued::default(), last: Lsn(0), each };
+    let mut rescue = Rescue { found: Rescued::default(), last: Lsn(0), witnessed: None, each };
     let mut before: Option<u64> = None;
     for number in files::list(vfs, dir)? {
         let path = segment::path_of(dir, number);
@@ -65,12 +68,19 @@ pub fn rescue(
             Err(e) => rescue.find(&path, None, format!("The segment cannot be read: {e}.")),
         }
     }
+    if let Some((path, offset, lsn)) = rescue.witnessed.take().filter(|(_, _, lsn)| *lsn > rescue.last) {
+        let what =
+            format!("The last group of the log, up to record {lsn}, was written here or before, and is not there.");
+        rescue.find(&path, Some(offset), what);
+    }
     Ok(rescue.found)
 }
 
 struct Rescue<'e> {
     found: Rescued,
     last: Lsn,
+    /// The witness of the newest segment: where it stands, and the LSN it tells of.
+    witnessed: Option<(PathBuf, u64, Lsn)>,
     each: &'e mut dyn FnMut(Record<'_>),
 }
 
@@ -104,6 +114,8 @@ impl Rescue<'_> {
                     let what = format!("The file has {} bytes, its header says {}.", bytes.len(), header.segment_len);
                     self.find(path, Some(bytes.len() as u64), what);
                 }
+                // What is behind the last record of the segment before was dropped by somebody.
+                self.witnessed = None;
                 self.found.before.get_or_insert(header.prev_last_lsn);
                 self.expect(header.prev_last_lsn);
                 // A crash leaves a gap of numbers here that nobody ever used.
@@ -129,6 +141,12 @@ impl Rescue<'_> {
         // Where the walk was interrupted: damage only if something verifies behind it.
         let mut broken = None;
         while at < bytes.len() as u64 {
+            if let Some(header) = witness(bytes, place, at) {
+                self.found.synced = self.found.synced.max(header.synced);
+                self.witnessed = Some((path.to_owned(), at, header.lsn));
+                at += HEADER_LEN as u64;
+                continue;
+            }
             let Some(found) = Walk::any(bytes, place, at) else {
                 broken.get_or_insert(at);
                 at += ALIGN;
@@ -150,7 +168,7 @@ impl Rescue<'_> {
             }
             at += found.header.record_len();
         }
-        if let Some(offset) = broken.filter(|&offset| bytes[offset as usize..].iter().take(48).any(|byte| *byte != 0)) {
+        if let Some(offset) = broken.filter(|&offset| traces(bytes, offset)) {
             // The end of the log, or a damaged last record: which of both is not to be told.
             self.found.findings.extend(count.gt(&0).then(|| Finding {
                 path: path.to_owned(),
@@ -160,4 +178,9 @@ impl Rescue<'_> {
         }
         count
     }
+}
+
+fn witness(bytes: &[u8], place: Place, at: u64) -> Option<RecordHeader> {
+    let header = RecordHeader::decode(&bytes[at as usize..], place, at).ok()?;
+    (header.kind == RecordKind::Witness).then_some(header)
 }

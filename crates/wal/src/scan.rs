@@ -1,10 +1,19 @@
 //! [`Walk`]: the records of one segment's bytes, one after another; [`survey`]: whatever valid headers lie behind its end.
 //!
+//! A witness is looked for where it belongs, and at the beginning of every sector: a block that changed places with the one of
+//! the witness would else take the last records away together with the only proof that they were there. What a witness says
+//! was true when it was written, wherever it is found.
+//!
 //! Pure: bytes in, findings out. What a bad record *means*, a torn tail or corruption, is decided in `recover`.
 
 use crate::Lsn;
-use crate::record::{ALIGN, HEADER_LEN, NoHeader, Place, RecordHeader, payload_crc};
+use crate::record::{
+    ALIGN, BLOCK, HEADER_LEN, NoHeader, Place, RecordHeader, RecordKind, could_be_witness, payload_crc, witness_offset,
+};
 use halodb_vfs::mutant;
+
+/// The smallest piece that changes places with another.
+const SECTOR: u64 = 512;
 
 /// Walks records with contiguous LSNs.
 pub(crate) struct Walk<'a> {
@@ -34,6 +43,8 @@ impl<'a> Found<'a> {
 pub(crate) enum Bad {
     /// There is no valid header.
     Header(NoHeader),
+    /// The witness stands here: no record was written behind it.
+    Witness,
     /// The payload runs out of the segment.
     Length(u32),
     /// The payload's checksum does not fit.
@@ -49,7 +60,7 @@ impl Bad {
             Bad::Header(NoHeader::Short) => {
                 format!("the segment ends where record {due} should be")
             }
-            Bad::Header(NoHeader::Empty) => format!("record {due} is missing"),
+            Bad::Header(NoHeader::Empty) | Bad::Witness => format!("record {due} is missing"),
             Bad::Header(NoHeader::Checksum) => {
                 format!("the header of record {due} does not verify")
             }
@@ -74,7 +85,7 @@ impl<'a> Walk<'a> {
     /// The record that begins at `offset`, whatever its number; `None` if none does that verifies.
     pub(crate) fn any(bytes: &'a [u8], place: Place, offset: u64) -> Option<Found<'a>> {
         let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..))?;
-        let header = RecordHeader::decode(rest, place, offset).ok()?;
+        let header = RecordHeader::decode(rest, place, offset).ok().filter(|h| h.kind != RecordKind::Witness)?;
         let payload = payload_of(&header, rest)?;
         (payload_crc(payload) == header.payload_crc).then_some(Found { header, payload, offset })
     }
@@ -93,6 +104,9 @@ impl<'a> Walk<'a> {
     pub(crate) fn step(&mut self) -> Result<Found<'a>, Bad> {
         let rest = usize::try_from(self.offset).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default();
         let header = RecordHeader::decode(rest, self.place, self.offset).map_err(Bad::Header)?;
+        if header.kind == RecordKind::Witness {
+            return Err(Bad::Witness);
+        }
         let payload = payload_of(&header, rest).ok_or(Bad::Length(header.payload_len))?;
         if payload_crc(payload) != header.payload_crc && !mutant("wal.ignore-payload-checksum") {
             // A planted fault drops the torn record alone and goes on with the valid one behind it.
@@ -121,19 +135,23 @@ fn payload_of<'a>(header: &RecordHeader, rest: &'a [u8]) -> Option<&'a [u8]> {
 pub(crate) struct Survey {
     /// Greatest `synced` of any valid header.
     pub(crate) synced: u64,
+    /// Greatest LSN that a witness tells of.
+    pub(crate) witnessed: u64,
     /// Whole valid records, the first bad place not counted.
     pub(crate) valid: u64,
-    /// Whether any header verifies, be its payload whole or not.
+    /// Whether the header of any record verifies, be its payload whole or not.
     pub(crate) any: bool,
 }
 
 /// Looks at every 8 bytes from `from` on: sectors of an unsynced group reach the disk in any order, so that valid
-/// records, and with them proofs of what was synced, may lie behind a missing one.
-pub(crate) fn survey(bytes: &[u8], place: Place, from: u64) -> Survey {
+/// records, and with them proofs of what was synced, may lie behind a missing one. Records up to `last` are accounted for: a
+/// witness that stands in the wrong place counts only if it tells of more.
+pub(crate) fn survey(bytes: &[u8], place: Place, from: u64, last: Lsn) -> Survey {
     let mut s = Survey::default();
     let mut offset = from;
     while let Some(rest) = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)) {
         match RecordHeader::decode(rest, place, offset) {
+            Ok(header) if header.kind == RecordKind::Witness => s.witness(&header),
             Ok(header) => {
                 s.any = true;
                 s.synced = s.synced.max(header.synced.0);
@@ -144,11 +162,43 @@ pub(crate) fn survey(bytes: &[u8], place: Place, from: u64) -> Survey {
             }
             Err(NoHeader::Short) => break,
             Err(NoHeader::Kind(_)) => s.any = true,
-            Err(NoHeader::Empty | NoHeader::Checksum) => {}
+            Err(NoHeader::Empty) => {}
+            Err(NoHeader::Checksum) => {
+                if let Some(header) = strayed_witness(rest, place, offset, bytes.len() as u64, last) {
+                    s.witness(&header);
+                }
+            }
         }
         offset += ALIGN;
     }
     s
+}
+
+impl Survey {
+    fn witness(&mut self, header: &RecordHeader) {
+        self.synced = self.synced.max(header.synced.0);
+        self.witnessed = self.witnessed.max(header.lsn.0);
+    }
+}
+
+/// A witness of this segment that stands at `offset`, where it does not belong. Costs nothing where the bytes do not look
+/// like one that tells of more than `last`: those of a recycled segment's former life tell of less.
+fn strayed_witness(rest: &[u8], place: Place, offset: u64, segment_len: u64, last: Lsn) -> Option<RecordHeader> {
+    if !offset.is_multiple_of(SECTOR) || could_be_witness(rest)? <= last {
+        return None;
+    }
+    let mut places = (BLOCK..segment_len).step_by(BLOCK as usize);
+    places.find_map(|at| RecordHeader::decode(rest, place, at).ok())
+}
+
+/// Whether something stands at `offset`, where a record was due. Not farther than to the next witness, which is no trace of a
+/// record.
+pub(crate) fn traces(bytes: &[u8], offset: u64) -> bool {
+    let room = match witness_offset(offset) - offset {
+        0 => HEADER_LEN as u64,
+        room => room.min(HEADER_LEN as u64),
+    };
+    bytes.iter().skip(offset as usize).take(room as usize).any(|&byte| byte != 0)
 }
 
 #[cfg(test)]
@@ -207,7 +257,7 @@ mod tests {
         put(&mut b, place, 1024, 9, 4, b"x");
         put(&mut b, place, 2048, 12, 8, b"torn");
         b[2048 + HEADER_LEN] ^= 1;
-        assert_eq!(survey(&b, place, 512), Survey { synced: 8, valid: 1, any: true });
+        assert_eq!(survey(&b, place, 512, Lsn(0)), Survey { synced: 8, valid: 1, any: true, ..Survey::default() });
     }
 
     #[test]
@@ -219,6 +269,6 @@ mod tests {
         let mut b = vec![0; 4096];
         put(&mut b, place, 512, 1, 0, &copy);
         b[512] ^= 1;
-        assert_eq!(survey(&b, place, 512), Survey::default());
+        assert_eq!(survey(&b, place, 512, Lsn(0)), Survey::default());
     }
 }

@@ -85,6 +85,22 @@ fn a_record_is_the_documented_bytes() {
 }
 
 #[test]
+fn a_witness_is_the_documented_bytes() {
+    let place = Place::new(&UUID, 3);
+    let header = RecordHeader {
+        payload_len: 0,
+        kind: RecordKind::Witness,
+        lsn: Lsn((2 << 32) + 1),
+        time_ms: 0,
+        synced: Lsn(2 << 32),
+        payload_crc: 0,
+    };
+    let bytes = header.encode(place, 4096);
+    check("witness.hex", &bytes);
+    assert_eq!(RecordHeader::decode(&bytes, place, 4096), Ok(header));
+}
+
+#[test]
 fn a_log_writes_what_the_codec_says() {
     // The same record, through the log itself: second in its segment, so at offset 560 behind an empty one.
     let sim = halodb_vfs::SimVfs::new();
@@ -104,4 +120,7 @@ fn a_log_writes_what_the_codec_says() {
     };
     assert_eq!(bytes[560..608], header.encode(Place::new(&UUID, 1), 560));
     assert_eq!(&bytes[608..624], b"put apple=red\0\0\0");
+    assert_eq!(bytes[624..4096], [0; 4096 - 624]);
+    let witness = RecordHeader { payload_len: 0, kind: RecordKind::Witness, time_ms: 0, payload_crc: 0, ..header };
+    assert_eq!(bytes[4096..4144], witness.encode(Place::new(&UUID, 1), 4096));
 }

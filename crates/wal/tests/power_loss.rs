@@ -167,14 +167,6 @@ fn crash(sim: &SimVfs, world: &World, at: u64, mode: CrashMode, seed: u64, depth
 
 /// One life, and a power loss after each of its operations.
 fn campaign(seed: u64, seeds_per_op: u64) -> Campaign {
-    let modes = [
-        CrashMode::Strict,
-        CrashMode::Prefix,
-        CrashMode::Random,
-        CrashMode::Torn4k,
-        CrashMode::Garbage,
-        CrashMode::Kept,
-    ];
     let sim = disk();
     let mut world = World::default();
     let wal = create(&sim);
@@ -182,7 +174,7 @@ fn campaign(seed: u64, seeds_per_op: u64) -> Campaign {
     drop(live(wal, &sim, &mut world, &mut Dice::new(seed), 40));
     let mut campaign = Campaign { images: 0, deepest: 0 };
     for at in start..=sim.ops() {
-        for mode in modes {
+        for &mode in CrashMode::ALL {
             let fixed = matches!(mode, CrashMode::Strict | CrashMode::Kept);
             for n in 0..if fixed { 1 } else { seeds_per_op } {
                 let what = format!("life {seed}, operation {at}, {mode:?}, seed {n}");

@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub(crate) const LOG_FILES: Target = Target { name: "wal-files", max_len: 2048, run, seeds };
 
 const DIR: &str = "wal";
-const SEGMENT_LEN: usize = 4096;
+const SEGMENT_LEN: usize = 8192;
 const MOST_SEGMENTS: u64 = 3;
 const MOST_ITEMS: usize = 200;
 
@@ -217,17 +217,26 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("torn", input([0, 0], &[three])),
         ("closed", input([2, 2], &[three, &[4, 2]])),
         ("two-segments", input([0, 0], &[three, &segment(0, [0; 3]), three])),
-        ("gap", input([0, 0], &[three, &segment(2, [4, 1 << 32, 4096]), three])),
+        ("gap", input([0, 0], &[three, &segment(2, [4, 1 << 32, SEGMENT_LEN as u64]), three])),
         ("spare", input([0, 0], &[three, &segment(1, [0; 3])])),
         ("hole", input([0, 0], &[three, &[3, 9], three])),
         ("rotten-middle", input([0, 4], &[three, &[6, 40, 2, 8]])),
         ("long-length", input([0, 0], &[three, &header(u32::MAX, 1, 5, 3), three])),
-        ("future-kind", input([0, 0], &[three, &header(0, 9, 5, 3)])),
+        ("future-kind", input([0, 0], &[three, &header(0, 10, 5, 3)])),
+        // At the beginning of the second block: of the group that is there, and of one that is gone.
+        ("witness", input([0, 0], &[three, &[3, 255, 3, 166], &header(0, 9, 4, 2)])),
+        ("witness-of-a-lost-group", input([0, 0], &[three, &[3, 255, 3, 166], &header(0, 9, 6, 4)])),
+        ("witness-of-lost-groups", input([0, 0], &[three, &[3, 255, 3, 166], &header(0, 9, 7, 6)])),
         (
             "last-number",
             input(
                 [0, 0],
-                &[&[7], &(u64::MAX - 1).to_le_bytes(), &segment(2, [u64::MAX - 9, u64::MAX - 8, 4096]), three],
+                &[
+                    &[7],
+                    &(u64::MAX - 1).to_le_bytes(),
+                    &segment(2, [u64::MAX - 9, u64::MAX - 8, SEGMENT_LEN as u64]),
+                    three,
+                ],
             ),
         ),
     ]

@@ -3,9 +3,9 @@
 //!
 //! The victim is a small database with inner pages, filters, overflow values, a free list, live, recycled and spare log
 //! segments and unmerged records, in both states in which a database is legally found: closed in order, and left by a
-//! process that died. For the second one exception is allowed: damage to the end of the log that no marker proved
-//! synchronised. If it hits the group written last, the open reports a dropped tail; if it wipes out the end of the log
-//! together with every witness of it, the log ends there.
+//! process that died. For the second, damage to the group written last, which nothing proved synchronised, may give a database
+//! without it, if the open reports a dropped tail. And if the *whole* newest segment goes back to an earlier state of itself, the
+//! log ends there.
 //!
 //! Where only one of the two metas of a page file is damaged, nothing may be missing and nothing refused. A third victim is
 //! open while a bit turns, in pages that were written and not read since: their first reading must notice.

@@ -1,9 +1,11 @@
-//! [`Engine`]: what the campaigns ask of a database, over the partitions and over the facade alike.
+//! [`Engine`]: what the campaigns ask of a database, over the partitions and over the facade alike; and, as far as a tree
+//! can answer, over one tree (`tree.rs`).
 //!
 //! [`Partitions`] drives the engine step by step: background work runs when a workload says so, or when a commit says
 //! that it must. That makes a run a function of its seed. [`Facade`] uses `Db` as a program would, with its threads.
 
 use super::config::Setup;
+use super::cursor;
 use super::ops::{self, Direction, Move, Op, Write};
 use halodb::pager;
 use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
@@ -33,7 +35,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -265,34 +267,7 @@ impl View for partition::Snapshot {
     }
 
     fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, way: Direction, limit: usize) -> Answer<Vec<Pair>> {
-        let mut cursor = self.cursor();
-        let begin = if way == Direction::Forward { from } else { to };
-        match (begin, way) {
-            (Bound::Unbounded, Direction::Forward) => cursor.seek_first()?,
-            (Bound::Unbounded, Direction::Backward) => cursor.seek_last()?,
-            (Bound::Included(key) | Bound::Excluded(key), Direction::Forward) => cursor.seek(key)?,
-            (Bound::Included(key) | Bound::Excluded(key), Direction::Backward) => cursor.seek_back(key)?,
-        }
-        let mut pairs = Vec::new();
-        while pairs.len() < limit {
-            let Some(key) = cursor.key().map(<[u8]>::to_vec) else { break };
-            let beyond = match way {
-                Direction::Forward => above(&key, to),
-                Direction::Backward => below(&key, from),
-            };
-            if beyond {
-                break;
-            }
-            if begin != Bound::Excluded(&key[..]) {
-                let value = cursor.value()?.map(<[u8]>::to_vec);
-                pairs.push((key, value.unwrap_or_else(|| b"a key without value".to_vec())));
-            }
-            match way {
-                Direction::Forward => cursor.next()?,
-                Direction::Backward => cursor.prev()?,
-            }
-        }
-        Ok(pairs)
+        cursor::scan(&mut self.cursor(), from, to, way, limit)
     }
 
     fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Answer<u64> {
@@ -300,44 +275,29 @@ impl View for partition::Snapshot {
     }
 
     fn walk(&self, moves: &[Move]) -> Option<Answer<Vec<Option<Pair>>>> {
-        Some(walk(self, moves))
+        Some(cursor::walk(&mut self.cursor(), moves))
     }
 }
 
-fn walk(snapshot: &partition::Snapshot, moves: &[Move]) -> Answer<Vec<Option<Pair>>> {
-    let mut cursor = snapshot.cursor();
-    let mut places = Vec::new();
-    for step in moves {
-        let on_key = cursor.key().is_some();
+impl cursor::Walker for partition::Cursor {
+    fn go(&mut self, step: cursor::Step<'_>) -> Answer<()> {
         match step {
-            Move::First => cursor.seek_first()?,
-            Move::Last => cursor.seek_last()?,
-            Move::Seek(id) => cursor.seek(&ops::key(*id))?,
-            Move::SeekBack(id) => cursor.seek_back(&ops::key(*id))?,
-            Move::Next if on_key => cursor.next()?,
-            Move::Prev if on_key => cursor.prev()?,
-            Move::Next | Move::Prev => {}
+            cursor::Step::First => self.seek_first()?,
+            cursor::Step::Last => self.seek_last()?,
+            cursor::Step::Seek(key) => self.seek(key)?,
+            cursor::Step::SeekBack(key) => self.seek_back(key)?,
+            cursor::Step::Next => self.next()?,
+            cursor::Step::Prev => self.prev()?,
         }
-        let key = cursor.key().map(<[u8]>::to_vec);
-        let value = cursor.value()?.map(<[u8]>::to_vec);
-        places.push(key.zip(value));
+        Ok(())
     }
-    Ok(places)
-}
 
-fn above(key: &[u8], to: Bound<&[u8]>) -> bool {
-    match to {
-        Bound::Included(to) => key > to,
-        Bound::Excluded(to) => key >= to,
-        Bound::Unbounded => false,
+    fn key(&self) -> Option<&[u8]> {
+        partition::Cursor::key(self)
     }
-}
 
-fn below(key: &[u8], from: Bound<&[u8]>) -> bool {
-    match from {
-        Bound::Included(from) => key < from,
-        Bound::Excluded(from) => key <= from,
-        Bound::Unbounded => false,
+    fn value(&self) -> Answer<Option<Vec<u8>>> {
+        Ok(partition::Cursor::value(self)?.map(<[u8]>::to_vec))
     }
 }
 

@@ -8,6 +8,7 @@
 use super::config::Setup;
 use super::engine::Partitions;
 use super::guard::{self, Watch};
+use super::noting::{noted, noting};
 use super::ops::{self, Op, Profile};
 use super::oracle::{History, Loss};
 use super::report::{Budget, Failure, Report};
@@ -138,18 +139,20 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
     let setup = Setup::number(seed);
     let steps = draw(seed);
     watch.begin(command(seed, None));
-    let calls = calls_of(setup, &steps)
+    let (calls, syncs) = calls_of(setup, &steps)
         .map_err(|what| Failure { what: format!("without any fault, {what}"), reproduce: command(seed, None) })?;
     let mut rng = Rng::new(seed);
     for call in 0..calls {
-        // Whether anything is wrong shows sooner at a few calls of many workloads.
-        if budget.aim() == Aim::Detect && rng.below(calls) >= FEW_CALLS {
+        // Whether anything is wrong shows sooner at a few calls of many workloads, every second one a synchronisation.
+        let is_sync = syncs.binary_search(&call).is_ok();
+        let alike = if is_sync { syncs.len() as u64 } else { calls };
+        if budget.aim() == Aim::Detect && rng.below(alike) >= FEW_CALLS / 2 {
             continue;
         }
         // Two of the ten kinds at each call; the next workload has others.
         for _ in 0..2 {
             // A synchronisation that fails and is forgotten is the worst of them.
-            let fault = if rng.below(3) == 0 { Fault::SyncFailsClean } else { rng.pick(FAULTS).1 };
+            let fault = if is_sync && rng.below(2) == 0 { Fault::SyncFailsClean } else { rng.pick(FAULTS).1 };
             let strike = Strike { call, fault, repeat: rng.pick(&[Repeat::Once, Repeat::Sticky]) };
             watch.begin(command(seed, Some(strike)));
             let outcome = case(setup, &steps, strike);
@@ -181,21 +184,22 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
 
 /// Whether this kind of fault breaks a workload at any call; for shrinking, where call numbers move.
 fn fails_anywhere(setup: &Setup, steps: &[Op], strike: Strike) -> Option<String> {
-    let calls = calls_of(setup, steps).ok()?;
+    let (calls, _) = calls_of(setup, steps).ok()?;
     (0..calls).find_map(|call| {
         let strike = Strike { call, ..strike };
         case(setup, steps, strike).err().map(|what| format!("{what}\n    at {strike}"))
     })
 }
 
-/// The number of calls that a workload makes when nothing fails.
-fn calls_of(setup: &Setup, steps: &[Op]) -> Result<u64, String> {
+/// The number of calls that a workload makes when nothing fails, and which of them synchronise a file.
+fn calls_of(setup: &Setup, steps: &[Op]) -> Result<(u64, Vec<u64>), String> {
     let run = || {
-        let mut session = Session::<Partitions>::create(honest, setup)?;
+        noted();
+        let mut session = Session::<Partitions>::create(noting, setup)?;
         for step in steps {
             session.step(step)?;
         }
-        Ok(session.disk().calls())
+        Ok((session.disk().calls(), noted()))
     };
     guard::caught(run)?.map_err(|stop: Stop| stop.text())
 }

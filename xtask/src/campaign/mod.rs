@@ -19,6 +19,7 @@
 pub mod config;
 pub mod corrupt;
 pub mod crash;
+mod cursor;
 pub mod engine;
 pub mod faults;
 pub mod guard;
@@ -29,6 +30,7 @@ pub mod memory;
 pub mod model;
 pub mod mortal;
 pub mod mutants;
+pub mod noting;
 pub mod ops;
 pub mod oracle;
 pub mod powercut;
@@ -38,12 +40,20 @@ pub mod schedules;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod tree;
 
 use halodb::vfs::sim::CrashMode;
 
 /// The power losses that the engine promises to survive.
-pub const MODES: &[CrashMode] =
-    &[CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Torn4k, CrashMode::Kept];
+pub const MODES: &[CrashMode] = &[
+    CrashMode::Strict,
+    CrashMode::Prefix,
+    CrashMode::Ordered,
+    CrashMode::Random,
+    CrashMode::Torn4k,
+    CrashMode::Adversarial,
+    CrashMode::Kept,
+];
 
 /// The name of a mode on the command line.
 pub fn mode_name(mode: CrashMode) -> String {
@@ -55,9 +65,9 @@ pub fn mode_name(mode: CrashMode) -> String {
 /// # Errors
 /// A sentence that lists the names.
 pub fn mode_named(name: &str) -> Result<CrashMode, String> {
-    let all = MODES.iter().chain(&[CrashMode::Garbage]);
-    let names: Vec<String> = all.clone().map(|&mode| mode_name(mode)).collect();
-    all.copied()
+    let names: Vec<String> = CrashMode::ALL.iter().map(|&mode| mode_name(mode)).collect();
+    let all = CrashMode::ALL.iter().copied();
+    all.into_iter()
         .find(|&mode| mode_name(mode) == name)
         .ok_or_else(|| format!("there is no mode {name}; the modes are {}", names.join(", ")))
 }

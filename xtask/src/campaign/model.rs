@@ -7,6 +7,7 @@ use super::ops::{self, Op, Profile};
 use super::report::{Budget, Failure, Report};
 use super::rng::{derive, runner};
 use super::session::{Session, honest};
+use super::tree::OneTree;
 use super::{Plan, shrink};
 use proptest::strategy::{Strategy, ValueTree};
 use std::time::Duration;
@@ -17,9 +18,14 @@ const STEPS: std::ops::Range<usize> = 800..2_000;
 /// One case in so many is run through the facade, whose threads make it slower and its schedule its own.
 const FACADE_EVERY: u64 = 8;
 
+/// One case in so many is run through one tree by itself.
+const TREE_EVERY: u64 = 8;
+
 /// At which level a case is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// One tree in a file of its own.
+    Tree,
     /// The partitions, step by step.
     Partitions,
     /// The facade with its threads.
@@ -56,7 +62,13 @@ fn command(seed: u64) -> String {
 
 fn case(seed: u64) -> Result<u64, Failure> {
     let setup = Setup::number(seed);
-    let level = if (seed >> 8).is_multiple_of(FACADE_EVERY) { Level::Facade } else { Level::Partitions };
+    let level = if (seed >> 8).is_multiple_of(FACADE_EVERY) {
+        Level::Facade
+    } else if (seed >> 16).is_multiple_of(TREE_EVERY) {
+        Level::Tree
+    } else {
+        Level::Partitions
+    };
     let steps = ops::workload(Profile::MODEL, STEPS)
         .new_tree(&mut runner(seed))
         .expect("the strategy rejects nothing")
@@ -76,6 +88,7 @@ fn case(seed: u64) -> Result<u64, Failure> {
 /// The first difference, and at which step.
 pub fn drive(level: Level, setup: &Setup, steps: &[Op]) -> Result<(), String> {
     match level {
+        Level::Tree => drive_engine::<OneTree>(setup, steps),
         Level::Partitions => drive_engine::<Partitions>(setup, steps),
         Level::Facade => drive_engine::<Facade>(setup, steps),
     }

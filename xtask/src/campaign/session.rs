@@ -271,7 +271,8 @@ impl<E: Engine> Session<E> {
             }
             Err(refusal) => {
                 self.history.refuse_last();
-                if matches!(refusal.kind.as_str(), "Poisoned" | "Io") {
+                // Any other error says that nothing was written: the batch must not show, whatever became of later ones.
+                if refusal.kind == "Poisoned" {
                     self.doubtful.push(batch.to_vec());
                 }
                 Err(refusal.into())

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("crates/partition", "halodb-partition", ENGINE),
     ("crates/halodb", "halodb", FACADE),
     ("crates/halodb-cli", "halodb-cli", &["halodb"]),
-    ("fuzz", "halodb-fuzz", &["halodb"]),
+    ("fuzz", "halodb-fuzz", &["halodb", "halodb-cli"]),
     ("xtask", "xtask", &["halodb", "halodb-fuzz"]),
     ("benches", "halodb-benches", &["halodb"]),
 ];

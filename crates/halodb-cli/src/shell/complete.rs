@@ -3,9 +3,9 @@
 
 use crate::args::Line;
 use crate::help;
-use crate::words::{self, Problem, quote};
 use clap::CommandFactory;
 use halodb::Db;
+use halodb_cli::words::{self, Problem, quote};
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
@@ -160,9 +160,8 @@ impl Highlighter for Assistant {
 
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let unclosed = |error: words::SplitError| error.problem == Problem::UnclosedQuote && !error.before.is_empty();
         match words::split(context.input().as_bytes()) {
-            Err(error) if unclosed(error.clone()) => Ok(ValidationResult::Incomplete),
+            Err(error) if error.goes_on() => Ok(ValidationResult::Incomplete),
             _ => Ok(ValidationResult::Valid(None)),
         }
     }

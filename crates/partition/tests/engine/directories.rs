@@ -95,9 +95,8 @@ fn data_without_its_manifest_is_refused_and_kept() {
 fn a_creation_cut_off_anywhere_is_completed_by_the_next_open() {
     let disk = SimVfs::new();
     drop(open(&disk));
-    let modes = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Kept];
     for at in 0..=disk.ops() {
-        for (seed, mode) in modes.into_iter().enumerate() {
+        for (seed, &mode) in CrashMode::ALL.iter().enumerate() {
             let image = disk.crash_image(at, mode, seed as u64);
             let set = open(&image);
             put(&set, "k", "v");

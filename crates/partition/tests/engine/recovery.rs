@@ -177,11 +177,11 @@ fn no_loss_of_power_takes_an_acknowledged_batch_or_half_of_any() {
             _ => {}
         }
     }
-    let modes = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Kept];
+    let modes = CrashMode::ALL.iter().copied().filter(|mode| *mode != CrashMode::Garbage);
     let first = acknowledged[1].0;
     for at in first..=disk.ops() {
         let step = acknowledged.iter().rev().find(|(ops, _)| *ops <= at).expect("the first").1;
-        for (i, mode) in modes.into_iter().enumerate() {
+        for (i, mode) in modes.clone().enumerate() {
             let image = disk.crash_image(at, mode, at * 31 + i as u64);
             let (set, _) = try_open(&image, tiny()).unwrap_or_else(|e| panic!("after {at} in {mode:?}: {e}"));
             let pairs = all(&set.snapshot());
@@ -272,7 +272,7 @@ fn after_two_losses_of_power_in_a_row_some_moment_of_the_history_is_there_and_no
         step
     };
     // No garbage: a sector that is overwritten is old or new, as the log's segment headers assume.
-    let modes = [CrashMode::Strict, CrashMode::Prefix, CrashMode::Random, CrashMode::Torn4k, CrashMode::Kept];
+    let modes: Vec<CrashMode> = CrashMode::ALL.iter().copied().filter(|mode| *mode != CrashMode::Garbage).collect();
     let seeds: u64 = std::env::var("HALODB_TEST_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let first = durable[0].0;
     for round in 0..seeds {

@@ -8,7 +8,10 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The call fails with this `errno` and does nothing.
+    /// The call fails with this `errno` and does nothing: `EIO` for a worn disk, `ENOSPC` for a full one, `EROFS` for
+    /// one that the system has set to read-only, `EMFILE` where descriptors run out, `EINTR` for a signal.
+    ///
+    /// [`crate::FileExt`] repeats transfers that were interrupted, so a sticky `EINTR` on these never ends.
     ///
     /// A synchronisation that fails like this leaves all writes pending: a later one makes them durable.
     Errno(i32),

@@ -12,7 +12,16 @@
 //! | [`crate::File::sync_data`], [`crate::File::sync_all`] | earlier writes to the file, its length; not its name |
 //! | [`crate::Vfs::sync_dir`] | earlier creations, renames and removals in that directory; no contents |
 //!
-//! Whatever was not made durable may survive or not: see [`CrashMode`]. The exact model is in the header of `image.rs`.
+//! Whatever was not made durable may survive or not: see [`CrashMode`]. The exact model:
+//!
+//! - A file ends up sector by sector in one of the states that the system's cache had since the last synchronisation. No
+//!   sector mixes an older state with a newer one, except in [`CrashMode::Garbage`]; sectors know nothing of each other.
+//! - Its length has a history of its own, of which some prefix survives; in [`CrashMode::Ordered`] a write that arrived up
+//!   to some sector has made the file as long. Cutting a file takes the bytes along; bytes that should be there by the
+//!   length, and are not, read as zeros.
+//! - A change of names survives whole or not at all, and not without the earlier changes of the same names.
+//!
+//! [`CrashMode::Random`] reaches almost all of this, each other mode a part of it.
 //!
 //! # Faults
 //!
@@ -41,6 +50,7 @@
 //! What it does not simulate: time, links, permissions, two processes at a time, a disk that is full by itself (inject
 //! `ENOSPC`).
 
+mod adversary;
 mod body;
 mod contents;
 mod fault;
@@ -50,10 +60,12 @@ mod medium;
 mod memory;
 mod names;
 mod ops;
+mod order;
 mod outside;
 mod pages;
 mod rng;
 mod state;
+mod tear;
 mod tree;
 
 pub use fault::{Fault, Repeat};

@@ -84,7 +84,9 @@ pub(crate) fn records_of(vfs: &dyn Vfs, number: u64) -> Vec<(u64, halodb_wal::Re
     let place = halodb_wal::Place::new(&UUID, number);
     let mut at = halodb_wal::RECORDS_START;
     let mut found = Vec::new();
-    while let Ok(h) = halodb_wal::RecordHeader::decode(&bytes[at as usize..], place, at) {
+    while let Ok(h) = halodb_wal::RecordHeader::decode(&bytes[at as usize..], place, at)
+        && h.kind != RecordKind::Witness
+    {
         found.push((at, h));
         at += h.record_len();
     }

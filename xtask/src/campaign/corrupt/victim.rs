@@ -1,10 +1,10 @@
 //! [`Victim`]: a small database with all kinds of pages and records, in a state in which a database is legally found,
 //! and the judgement of what it answers after a damage.
 //!
-//! In the state left by a process that died, the log ends without a witness: nothing but the records themselves says how
-//! far it goes. A damage that takes a record *and all its successors* therefore looks like a log that ends earlier. The
-//! judgement knows where each of the last batches lies, and allows exactly those to be gone that the damage has touched,
-//! and only from the end.
+//! In the state left by a process that died, nothing but the witness behind it says that the last group was written, and
+//! nothing that it was synchronised. The judgement knows where each of the last batches lies: it allows the last one to be gone
+//! if the damage has touched it, and if the open reports it. That the whole newest segment is as it was earlier, no byte of it
+//! can tell; then batches may be gone from the end.
 
 use super::State;
 use super::damage::Damage;
@@ -17,17 +17,24 @@ use crate::campaign::session::{self, DIR, Session, Stop, honest};
 use halodb::Durability;
 use halodb::partition::{Create, Entropy, Expect, PartitionSet};
 use halodb::vfs::SimVfs;
-use halodb::wal::{Place, RECORDS_START, RecordHeader, SegmentHeader, file_name};
+use halodb::wal::{Place, RECORDS_START, RecordHeader, RecordKind, SegmentHeader, file_name};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The configuration of the victim: its files together have at most [`MOST_BYTES`], of which page files take 192 KiB, so
 /// that segments have to be small for a proven one, the newest one and a spare one to fit.
-const SETUP: Setup =
-    Setup { segment_bytes: 20 << 10, log_limit_bytes: 160 << 10, memtable_bytes: 64 << 10, ..config::TINY };
+/// Several leaves a chunk: of two pages that change places only those written together have nothing but their numbers to
+/// tell them apart.
+const SETUP: Setup = Setup {
+    segment_bytes: 20 << 10,
+    log_limit_bytes: 160 << 10,
+    memtable_bytes: 64 << 10,
+    chunk_bytes: 64 << 10,
+    ..config::TINY
+};
 
 /// Most bytes of all files of a victim.
-const MOST_BYTES: u64 = 256 << 10;
+const MOST_BYTES: u64 = 288 << 10;
 
 /// Disks that damages are taken from.
 #[derive(Debug)]
@@ -49,8 +56,8 @@ pub enum Fate {
     ReadRefused,
     /// The group written last was dropped, and reported.
     Dropped,
-    /// The end of the log was wiped out, with everything that could have told of it; what was before it is there.
-    Wiped,
+    /// The whole newest segment went back in time, with everything that could have told of it; what was before it is there.
+    WentBack,
 }
 
 impl Fate {
@@ -61,7 +68,7 @@ impl Fate {
             Fate::OpenRefused => "typed error at open",
             Fate::ReadRefused => "typed error at read",
             Fate::Dropped => "reported drop",
-            Fate::Wiped => "end of the log wiped out",
+            Fate::WentBack => "newest segment of an earlier state",
         }
     }
 }
@@ -126,7 +133,8 @@ impl Victim {
         session.step(&Op::Commit(vec![put(3, 40), put(4, 41)], Durability::Sync))?;
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
-        session.step(&Op::Commit((0..30).map(|key| put(key * 2, 25)).collect(), Durability::Sync))?;
+        // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
+        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
@@ -215,7 +223,7 @@ impl Victim {
         }
     }
 
-    /// Whether the view shows the state before some of the last batches, which nothing but the damaged bytes could prove.
+    /// Whether the view shows the state before the last batch, and says so, or the damage is one that nothing can tell of.
     fn shorter(&self, damage: &Damage, view: &impl View, opened: &Opened) -> Option<Fate> {
         if damage.path() != self.newest_segment {
             return None;
@@ -227,7 +235,7 @@ impl Victim {
                 let one = number + 1 == self.last.len();
                 return match damage {
                     _ if opened.dropped.is_some() && one => Some(Fate::Dropped),
-                    Damage::Zero(..) | Damage::Stale(..) | Damage::Swap(..) | Damage::Old(_) => Some(Fate::Wiped),
+                    Damage::Old(_) => Some(Fate::WentBack),
                     _ => None,
                 };
             }
@@ -277,7 +285,9 @@ fn end_of_log(disk: &SimVfs) -> Result<(PathBuf, u64), Stop> {
         {
             let place = Place::new(&header.uuid, header.number);
             let mut at = RECORDS_START;
-            while let Ok(record) = RecordHeader::decode(&bytes[at as usize..], place, at) {
+            while let Ok(record) = RecordHeader::decode(&bytes[at as usize..], place, at)
+                && record.kind != RecordKind::Witness
+            {
                 at += record.record_len();
             }
             newest = Some((path, at));
@@ -343,7 +353,9 @@ mod tests {
             }
             let bytes = victim.disk.read_file(&victim.newest_segment).unwrap();
             let (_, end) = end_of_log(&victim.disk).unwrap();
-            assert!(bytes[end as usize..].iter().any(|byte| *byte != 0), "{state:?}: nothing stale behind the records");
+            // The block behind the records holds the witness.
+            let behind = (end as usize).next_multiple_of(4096) + 48;
+            assert!(bytes[behind..].iter().any(|byte| *byte != 0), "{state:?}: nothing stale behind the records");
             let segments = victim.files.iter().filter(|path| path.extension().is_some_and(|e| e == "log")).count();
             let live = victim.files.iter().filter(|path| is_live(&victim, path)).count();
             let needed = if state == State::Died { 2 } else { 1 };

@@ -90,6 +90,8 @@ pub const ALL: &[Mutant] = &[
     crash("wal.number-not-in-checksum", "the segment's number is left out of the checksum"),
     corrupt("wal.no-survey", "nothing behind the first bad record is looked at for proofs"),
     corrupt("wal.rot-is-tail", "a bad record below what is proven synced is dropped as a tail"),
+    corrupt("wal.no-witness", "no witness is written behind a group that is synced"),
+    crash("wal.witness-ahead", "the witness of a group claims that the group is synced already"),
     crash("wal.overstate-synced", "records claim proof for what is only written"),
     crash("wal.recycle-early", "segments are recycled that are still needed"),
     faults("pager.trust-meta", "the meta found at open is not written again"),

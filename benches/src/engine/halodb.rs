@@ -1,0 +1,126 @@
+//! HaloDB through its public interface.
+
+use ::halodb as db;
+use db::{Db, Snapshot, WriteOptions};
+
+use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings};
+
+struct Halo {
+    db: Db,
+    memtable: u64,
+}
+
+/// Opens HaloDB with its defaults, memtables and log in proportion to the budget.
+pub(super) fn open(settings: &Settings) -> Result<Box<dyn Engine>> {
+    // By default memtables are a quarter of the memory limit of 256 MiB, and the log's limit is as large as they are.
+    let memtable = settings.budget_bytes / 4;
+    let db = Db::builder(settings.dir.join("data")).memtable(memtable).log_limit(memtable).open()?;
+    Ok(Box::new(Halo { db, memtable }))
+}
+
+fn level(durability: Durability) -> db::Durability {
+    match durability {
+        Durability::Sync => db::Durability::Sync,
+        Durability::None => db::Durability::Memory,
+    }
+}
+
+/// Batches are built by value.
+struct Building(Option<db::Batch>);
+
+impl Batch for Building {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0 = self.0.take().map(|batch| batch.put(key, value));
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.0 = self.0.take().map(|batch| batch.delete(key));
+        Ok(())
+    }
+}
+
+impl Engine for Halo {
+    fn settings(&self) -> Vec<String> {
+        vec![
+            format!("memtables of {} MiB in all, a quarter of the budget as by default", self.memtable >> 20),
+            format!("log limit of {} MiB, as large as the memtables as by default", self.memtable >> 20),
+            "everything else as by default; no cache of its own: pages are mapped".into(),
+            "durable: level sync; without sync: level memory".into(),
+        ]
+    }
+
+    fn write(&self, durability: Durability, fill: Fill<'_>) -> Result<()> {
+        let mut building = Building(Some(self.db.batch().durability(level(durability))));
+        fill(&mut building)?;
+        if let Some(batch) = building.0 {
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<()> {
+        self.db.put_with(key, value, &WriteOptions::new().durability(level(durability)))?;
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        Ok(self.db.get_with(key, f)?.is_some())
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader + '_>> {
+        Ok(Box::new(self.db.snapshot()))
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.db.len()?)
+    }
+
+    fn remove_if(&self, _: &[u8], _: &[u8], _: Durability, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<u64> {
+        Err(Problem::NotYet("transactions that read and remove"))
+    }
+
+    fn pop_ends(&self, _: u64, _: Durability, _: &mut dyn FnMut() -> bool, _: Pairs<'_>) -> Result<u64> {
+        Err(Problem::NotYet("pop_first and pop_last"))
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        Err(Problem::NotYet("compact"))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.db.sync()?;
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(self.db.close()?)
+    }
+}
+
+impl Reader for Snapshot {
+    fn get(&mut self, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        Ok(self.get_with(key, f)?.is_some())
+    }
+
+    fn seek(&mut self, from: &[u8], limit: usize, f: Pairs<'_>) -> Result<usize> {
+        let mut found = 0;
+        for pair in self.range(from..).take(limit) {
+            let (key, value) = pair?;
+            f(&key, &value);
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    fn scan(&mut self, prefix: &[u8], f: Pairs<'_>) -> Result<u64> {
+        let pairs = if prefix.is_empty() { self.iter() } else { self.prefix(prefix) };
+        let mut found = 0;
+        for pair in pairs {
+            let (key, value) = pair?;
+            f(&key, &value);
+            found += 1;
+        }
+        Ok(found)
+    }
+}
