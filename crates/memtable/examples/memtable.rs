@@ -1,5 +1,6 @@
 //! Two snapshots of one table, and a range delete between them.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use halodb_memtable::{Entry, Memtable};
@@ -10,7 +11,7 @@ fn print(table: &Arc<Memtable>, at: u64) {
     cursor.seek_first();
     while let (Some(key), Some(found)) = (cursor.key(), cursor.found()) {
         let key = String::from_utf8_lossy(key);
-        match &found.entry {
+        match found.entry {
             Entry::Value(value) => println!("  {key} = {} (written at {})", String::from_utf8_lossy(value), found.seq),
             Entry::Tombstone => println!("  {key} was deleted at {}", found.seq),
         }
@@ -19,13 +20,14 @@ fn print(table: &Arc<Memtable>, at: u64) {
 }
 
 fn main() {
+    let hasher = RandomState::new();
     let table = Arc::new(Memtable::new());
     let fruits = [("apple", "red"), ("banana", "yellow"), ("cherry", "dark red"), ("apple", "green")];
     for (seq, (fruit, colour)) in (1..).zip(fruits) {
-        table.insert(fruit.as_bytes(), seq, Entry::Value(colour.as_bytes().into()));
+        table.insert(hasher.hash_one(fruit.as_bytes()), fruit.as_bytes(), seq, Entry::Value(colour.as_bytes()));
     }
     table.delete_range(b"b", None, 5);
-    table.insert(b"cherry", 6, Entry::Value(b"sour".as_slice().into()));
+    table.insert(hasher.hash_one(b"cherry".as_slice()), b"cherry", 6, Entry::Value(b"sour"));
 
     print(&table, 3);
     print(&table, table.last_seq());

@@ -1,122 +1,203 @@
 //! Walks a table that may grow meanwhile, in both directions.
 //!
-//! Between two moves the cursor holds no lock and no pointer into the map, only a copy of the key it is on; each move
-//! finds its place again by a descent. What is written behind its back is younger than `at` and therefore skipped.
+//! The cursor keeps the sorted runs of its beginning and a place in each of them. What is written behind its back is in
+//! none of them, and younger than `at`; versions that are in them and younger are stepped over through the chain.
+//!
+//! A place divides its run: what is before it lies behind the cursor, or is the key it is on when it came backwards; the
+//! rest lies ahead, the key it is on included when it came forwards. So turning round moves no place.
 
-use std::ops::Bound;
+use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
 
+use crate::arena::{Bytes, Pos};
 use crate::entry::Found;
-use crate::state::{Direction, Step};
+use crate::run::Run;
 use crate::table::Memtable;
-
-/// Keys looked at under one hold of the lock. A snapshot may have to skip any number of younger keys; the writer must not
-/// wait for all of them.
-const KEYS_PER_LOCK: usize = 256;
 
 /// A position in a memtable; owns a share of the table. Before the first move it is on no key.
 ///
-/// A move costs one descent of the tree, O(log n), one copy of the key into a buffer that is reused, and more only for
-/// keys that are all younger than the cursor's sequence number. The writer is never kept waiting for more than 256 keys.
-#[derive(Debug)]
+/// Making one sorts what was written since the last one was made. A seek costs a binary search in each of a few runs; a
+/// move costs a comparison for each, one step along the chain of each key for versions younger than the cursor's
+/// sequence number, and no lock. It keeps no writer waiting, ever.
 pub struct Cursor {
     table: Arc<Memtable>,
     at: u64,
-    key: Vec<u8>,
-    /// `None`: on no key, and `key` means nothing.
-    found: Option<Found>,
+    /// Older runs first.
+    places: Vec<Place>,
+    direction: Direction,
+    /// The version it is on.
+    on: Option<Pos>,
 }
 
-/// Where a move begins.
-#[derive(Clone, Copy)]
-enum From {
-    End,
-    /// The key in the buffer.
-    AtKey,
-    /// The key after the one in the buffer, in the direction of the move.
-    BeyondKey,
+struct Place {
+    run: Arc<Run>,
+    index: usize,
+    /// Whether the run has the key that the cursor is on.
+    has_key: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
+impl Place {
+    /// What comes next in this run.
+    #[inline]
+    fn ahead(&self, direction: Direction) -> Option<Pos> {
+        match direction {
+            Direction::Forward => self.run.get(self.index),
+            Direction::Backward => self.run.get(self.index.checked_sub(1)?),
+        }
+    }
+
+    /// Leaves the key, if the place is on it.
+    #[inline]
+    fn step(&mut self, direction: Direction) {
+        if std::mem::take(&mut self.has_key) {
+            match direction {
+                Direction::Forward => self.index += 1,
+                Direction::Backward => self.index -= 1,
+            }
+        }
+    }
 }
 
 impl Cursor {
     pub(crate) fn new(table: Arc<Memtable>, at: u64) -> Self {
-        Self { table, at, key: Vec::new(), found: None }
+        let places = table.runs().into_iter().map(|run| Place { run, index: 0, has_key: false }).collect();
+        Self { table, at, places, direction: Direction::Forward, on: None }
     }
 
     /// To the first key.
     pub fn seek_first(&mut self) {
-        self.walk(From::End, Direction::Forward);
+        self.place(Direction::Forward, |_, _| 0);
     }
 
     /// To the last key.
     pub fn seek_last(&mut self) {
-        self.walk(From::End, Direction::Backward);
+        self.place(Direction::Backward, |run, _| run.len());
     }
 
     /// To the first key not below `key`.
     pub fn seek(&mut self, key: &[u8]) {
-        self.set_key(key);
-        self.walk(From::AtKey, Direction::Forward);
+        self.place(Direction::Forward, |run, table| run.below(table.arena(), key));
     }
 
     /// To the last key not above `key`.
     pub fn seek_back(&mut self, key: &[u8]) {
-        self.set_key(key);
-        self.walk(From::AtKey, Direction::Backward);
+        self.place(Direction::Backward, |run, table| run.not_above(table.arena(), key));
     }
 
     /// To the next key (does nothing when on no key).
+    #[inline]
     pub fn next(&mut self) {
-        if self.found.is_some() {
-            self.walk(From::BeyondKey, Direction::Forward);
-        }
+        self.step(Direction::Forward);
     }
 
     /// To the previous key (does nothing when on no key).
+    #[inline]
     pub fn prev(&mut self) {
-        if self.found.is_some() {
-            self.walk(From::BeyondKey, Direction::Backward);
-        }
+        self.step(Direction::Backward);
     }
 
     /// The key, or `None` when past either end.
+    #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        self.found.is_some().then_some(&*self.key)
+        self.on.map(|pos| self.table.arena().record(pos).key())
     }
 
-    /// The version at the key.
-    pub fn found(&self) -> Option<&Found> {
-        self.found.as_ref()
+    /// The version at the key, range deletes counted as tombstones.
+    #[inline]
+    pub fn found(&self) -> Option<Found<'_>> {
+        let record = self.table.arena().record(self.on?);
+        self.table.ranges().resolve(record.key(), self.at, Some(record.found()))
     }
 
-    fn set_key(&mut self, key: &[u8]) {
-        self.key.clear();
-        self.key.extend_from_slice(key);
+    /// The key's value as of the cursor's sequence number, shared with the table.
+    pub fn value(&self) -> Option<Bytes> {
+        self.found()?.entry.value()?;
+        self.on.map(|pos| self.table.arena().bytes(pos))
+    }
+
+    fn place(&mut self, direction: Direction, index: impl Fn(&Run, &Memtable) -> usize) {
+        self.direction = direction;
+        for place in &mut self.places {
+            place.index = index(&place.run, &self.table);
+            place.has_key = false;
+        }
+        self.settle();
+    }
+
+    #[inline]
+    fn step(&mut self, direction: Direction) {
+        if self.on.is_none() {
+            return;
+        }
+        if self.direction == direction {
+            self.places.iter_mut().for_each(|place| place.step(direction));
+        } else {
+            // Seen from the other side, the key it is on lies behind already.
+            self.direction = direction;
+        }
+        self.settle();
     }
 
     /// Goes on until a key has a version not younger than `at`, or there is no further key.
-    fn walk(&mut self, mut from: From, direction: Direction) {
-        self.found = None;
+    #[inline]
+    fn settle(&mut self) {
         loop {
-            let go_on = self.table.read(|state| {
-                let bound = match from {
-                    From::End => Bound::Unbounded,
-                    From::AtKey => Bound::Included(&*self.key),
-                    From::BeyondKey => Bound::Excluded(&*self.key),
-                };
-                let (key, found) = match state.step(bound, direction, self.at, KEYS_PER_LOCK) {
-                    Step::At(key, found) => (key, Some(found)),
-                    Step::Interrupted(key) => (key, None),
-                    Step::End => return false,
-                };
-                self.key.clear();
-                self.key.extend_from_slice(key);
-                self.found = found;
-                self.found.is_none()
-            });
-            if !go_on {
+            let Some(newest) = self.nearest() else {
+                self.on = None;
+                return;
+            };
+            self.on = self.table.version(newest, self.at);
+            if self.on.is_some() {
                 return;
             }
-            from = From::BeyondKey;
+            let direction = self.direction;
+            self.places.iter_mut().for_each(|place| place.step(direction));
         }
+    }
+
+    /// The nearest key ahead, by its newest record; marks the places that have it.
+    #[inline]
+    fn nearest(&mut self) -> Option<Pos> {
+        if let [only] = &mut self.places[..] {
+            let pos = only.ahead(self.direction)?;
+            only.has_key = true;
+            return Some(pos);
+        }
+        let mut best: Option<(Pos, &[u8])> = None;
+        for i in 0..self.places.len() {
+            self.places[i].has_key = false;
+            let Some(pos) = self.places[i].ahead(self.direction) else { continue };
+            let key = self.table.arena().record(pos).key();
+            let order = match best {
+                None => Ordering::Less,
+                Some((_, chosen)) if self.direction == Direction::Forward => key.cmp(chosen),
+                Some((_, chosen)) => chosen.cmp(key),
+            };
+            if order.is_gt() {
+                continue;
+            }
+            if order.is_lt() {
+                self.places[..i].iter_mut().for_each(|place| place.has_key = false);
+            }
+            self.places[i].has_key = true;
+            // Of equal keys the later run has the newer record.
+            best = Some((pos, key));
+        }
+        best.map(|(pos, _)| pos)
+    }
+}
+
+/// Where it is; the content may be millions of entries.
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, runs) = (self.at, self.places.len());
+        f.debug_struct("Cursor").field("at", &at).field("runs", &runs).finish_non_exhaustive()
     }
 }

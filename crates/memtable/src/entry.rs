@@ -1,39 +1,34 @@
 //! The words of the table: what a write says, what a read finds.
 
-use std::sync::Arc;
-
-/// Bytes of a value, shared: a reader holds them after the table is gone, without a copy.
-pub type Bytes = Arc<[u8]>;
-
 /// What a version of a key says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
     /// The key has this value.
-    Value(Bytes),
+    Value(&'a [u8]),
     /// The key is deleted.
     Tombstone,
 }
 
-impl Entry {
-    /// Bytes of the value; none for a tombstone.
-    pub(crate) fn value_bytes(&self) -> u64 {
+impl<'a> Entry<'a> {
+    /// The value, if it is one.
+    pub fn value(self) -> Option<&'a [u8]> {
         match self {
-            Self::Value(value) => value.len() as u64,
-            Self::Tombstone => 0,
+            Self::Value(value) => Some(value),
+            Self::Tombstone => None,
         }
     }
 }
 
-/// A version found: what it says and its sequence number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+/// A version found: what it says and its sequence number. It lies in the table and is borrowed from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
     /// Sequence number of the write.
     pub seq: u64,
     /// What it says.
-    pub entry: Entry,
+    pub entry: Entry<'a>,
 }
 
-impl Found {
+impl Found<'_> {
     pub(crate) fn tombstone(seq: u64) -> Self {
         Self { seq, entry: Entry::Tombstone }
     }
@@ -57,7 +52,7 @@ impl RangeDelete {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -1,47 +1,90 @@
-//! The table as its users see it: one lock around the state, and counters that are read without it.
+//! The table as its users see it: arena, index, order and range deletes put together, and the chains of versions.
 //!
-//! This is the plain form, a B-tree map behind a reader-writer lock: a writer waits for the readers inside and readers
-//! for the writer, each for about one descent of the tree. No user code runs under the lock and nothing inside waits.
+//! A write appends a record and makes it the head of its chain; a read finds the chain by hash and walks it to the newest
+//! record of the key that is not younger than asked for. Readers take no lock; writers exclude each other, and scanners,
+//! while one of them sorts, each other.
 //!
-//! Invariant: counters change inside the write lock, so whoever learns of a sequence number after its write returned
-//! sees the counters with it.
+//! Invariant: along a chain the records of one key have descending sequence numbers, and of equal ones the last written
+//! comes first. A write that comes late, which no caller makes a habit of, has the younger records written again
+//! above it.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::RwLock;
-
+use crate::arena::{Arena, Bytes, Pos, Writer};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Found, RangeDelete};
-use crate::state::{Change, State};
+use crate::index::{Growth, Index};
+use crate::order::Order;
+use crate::pool::Pool;
+use crate::ranges::Ranges;
+use crate::record::Record;
+use crate::run::Run;
+use crate::size;
+use crate::sync::AtomicU64;
 
-/// The map. One writer at a time (the caller sees to that: writes with the same key must come in `seq` order); readers at any time.
+/// The map. One writer at a time is meant, with rising `seq` (others wait, and late ones cost more); readers at any time.
+///
+/// The caller hashes the keys, once for this and whatever else it needs the hash for. Any hash of good quality will do if
+/// it is the same for the same key; keys whose hashes have the upper 32 bits in common are told apart one by one.
 ///
 /// Reads as of `at` are repeatable if the caller lets no write at or below `at` begin any more, as a database does that
 /// hands out only sequence numbers it has published.
-#[derive(Default)]
 pub struct Memtable {
-    state: RwLock<State>,
+    index: Index,
+    ranges: Ranges,
+    arena: Arena<Growth>,
+    order: Order,
+    counters: Counters,
+}
+
+/// Written by the writer alone; in cache lines of their own, as readers of the rest would wait for each write otherwise.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counters {
     size_bytes: AtomicU64,
     versions: AtomicU64,
-    range_deletes: AtomicU64,
     last_seq: AtomicU64,
 }
 
 impl Memtable {
-    /// Empty.
+    /// Empty; takes no memory from others, and leaves none.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_pool(Arc::new(Pool::new(0)))
+    }
+
+    /// Empty; uses memory of the pool, and leaves its own there.
+    pub fn with_pool(pool: Arc<Pool>) -> Self {
+        Self {
+            index: Index::new(pool.clone()),
+            ranges: Ranges::new(),
+            arena: Arena::new(pool, Growth::default()),
+            order: Order::default(),
+            counters: Counters::default(),
+        }
     }
 
     /// Adds a version. Several writes of one key with the same `seq`: the last one counts.
     ///
-    /// O(log n); copies the key when it is new.
-    pub fn insert(&self, key: &[u8], seq: u64, entry: Entry) {
-        let mut state = self.state.write();
-        let change = state.insert(key, seq, entry);
-        self.count(change, seq);
+    /// O(1), one copy of key and value; for a key that is there already, also a look at its last version. O(versions of the
+    /// key) if one of them is younger.
+    ///
+    /// # Panics
+    /// If the table cannot hold any more, see [`Memtable::has_room`], or the key has 2 GiB or the value 4 GiB.
+    pub fn insert(&self, hash: u64, key: &[u8], seq: u64, entry: Entry<'_>) {
+        let mut writer = self.arena.writer();
+        let place = self.index.place(writer.of_writer(), hash);
+        let newest_seq = self.walk(place.newest, |record| record.key() == key).map(|(_, record)| record.header.seq);
+        let is_in_order = newest_seq.is_none_or(|newest| newest <= seq);
+        let (pos, is_new_version) = if is_in_order {
+            (writer.append(key, seq, entry, place.newest), newest_seq != Some(seq))
+        } else {
+            self.append_late(&mut writer, place.newest, key, seq, entry)
+        };
+        place.publish(pos);
+        let key_bytes = if newest_seq.is_none() { size::KEY_OVERHEAD_BYTES } else { 0 };
+        self.count(&writer, seq, key_bytes + size::record_bytes(key, entry), u64::from(is_new_version));
     }
 
     /// Deletes all versions in the range older than `seq` (and none of `seq` itself: the deletes of a batch apply before its entries).
@@ -53,36 +96,51 @@ impl Memtable {
             return;
         }
         let range = RangeDelete { start: start.into(), end: end.map(Into::into), seq };
-        let mut state = self.state.write();
-        let change = state.delete_range(range);
-        self.range_deletes.fetch_add(1, Ordering::Release);
-        self.count(change, seq);
+        let writer = self.arena.writer();
+        self.ranges.push(range);
+        self.count(&writer, seq, size::range_delete_bytes(start, end), 1);
+    }
+
+    /// Whether writes of so many bytes, accounted as in [`Memtable::size_bytes`], find room for certain. A table holds 4 GiB
+    /// in any case.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.arena.writer().has_room(bytes)
     }
 
     /// The newest version of `key` not younger than `at`, range deletes counted as tombstones.
     ///
     /// `None` means that nothing in this table touches the key as of `at`: look in what lies under it. A tombstone of a
     /// range delete has the range delete's `seq`, also when the key has no version of its own here.
-    /// O(log n + range deletes); the value is shared, not copied.
-    pub fn get(&self, key: &[u8], at: u64) -> Option<Found> {
-        if self.is_empty() {
-            return None;
-        }
-        self.state.read().get(key, at)
+    /// O(1 + younger versions of the key + range deletes); no lock, no copy.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8], at: u64) -> Option<Found<'_>> {
+        let own = self.own(hash, key, at).map(|(_, record)| record.found());
+        self.ranges.resolve(key, at, own)
+    }
+
+    /// As [`Memtable::get`], with a share of the value, which is none for a tombstone.
+    pub fn get_shared(&self, hash: u64, key: &[u8], at: u64) -> Option<(u64, Option<Bytes>)> {
+        let own = self.own(hash, key, at);
+        let found = self.ranges.resolve(key, at, own.map(|(_, record)| record.found()))?;
+        let value = own.filter(|_| found.entry != Entry::Tombstone).map(|(pos, _)| self.arena.bytes(pos));
+        Some((found.seq, value))
     }
 
     /// Greatest sequence number of any write that touches `key`, whatever its age (`None`: none).
-    pub fn newest(&self, key: &[u8]) -> Option<Found> {
-        self.get(key, u64::MAX)
+    pub fn newest(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        self.get(hash, key, u64::MAX)
+    }
+
+    /// Asks for the memory where the search for a key with this hash begins: worth it if there is something else to do
+    /// before the search.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
     }
 
     /// Range deletes not younger than `at`, in the order of their arrival. Empty: one load.
     pub fn range_deletes(&self, at: u64) -> Vec<RangeDelete> {
-        if self.range_deletes.load(Ordering::Acquire) == 0 {
-            return Vec::new();
-        }
-        let state = self.state.read();
-        state.range_deletes().iter().filter(|range| range.seq <= at).cloned().collect()
+        self.ranges.at(at).cloned().collect()
     }
 
     /// A cursor over keys that have a version not younger than `at`, each at its newest such version.
@@ -91,18 +149,25 @@ impl Memtable {
         Cursor::new(Arc::clone(self), at)
     }
 
-    /// Bytes accounted: keys, values and a fixed overhead per version.
+    /// Puts all keys in one order, for a table that is written to no more: its cursors have one run to walk.
     ///
-    /// Exactly the sum of key length + [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, of value length +
-    /// [`VERSION_OVERHEAD_BYTES`](crate::VERSION_OVERHEAD_BYTES) over their versions, and of both key lengths +
+    /// O(n log n) at most; allowed at any time.
+    pub fn sort(&self) {
+        self.order.make_one_run(&self.arena);
+    }
+
+    /// Bytes accounted: keys, values and a fixed overhead per write.
+    ///
+    /// Exactly the sum of key and value length + [`RECORD_OVERHEAD_BYTES`](crate::RECORD_OVERHEAD_BYTES) over all writes, of
+    /// [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, and of both key lengths +
     /// [`RANGE_DELETE_OVERHEAD_BYTES`](crate::RANGE_DELETE_OVERHEAD_BYTES) over the range deletes. One load.
     pub fn size_bytes(&self) -> u64 {
-        self.size_bytes.load(Ordering::Acquire)
+        self.counters.size_bytes.load(Ordering::Acquire)
     }
 
     /// Number of versions, range deletes included. One load.
     pub fn versions(&self) -> u64 {
-        self.versions.load(Ordering::Acquire)
+        self.counters.versions.load(Ordering::Acquire)
     }
 
     /// No version and no range delete. One load.
@@ -112,21 +177,105 @@ impl Memtable {
 
     /// Greatest sequence number in it (0: none). One load.
     pub fn last_seq(&self) -> u64 {
-        self.last_seq.load(Ordering::Acquire)
+        self.counters.last_seq.load(Ordering::Acquire)
     }
 
-    /// Reads the state under the lock.
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.read())
+    pub(crate) fn arena(&self) -> &Arena<Growth> {
+        &self.arena
     }
 
-    /// Called inside the write lock.
-    fn count(&self, change: Change, seq: u64) {
-        self.last_seq.fetch_max(seq, Ordering::Release);
-        // What goes comes off before what is added, in one step, so that no reader sees a size that never was.
-        let delta = change.added_bytes.wrapping_sub(change.removed_bytes);
-        self.size_bytes.fetch_add(delta, Ordering::Release);
-        self.versions.fetch_add(change.added_versions, Ordering::Release);
+    pub(crate) fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
+        self.order.runs(&self.arena)
+    }
+
+    /// Of a chain's record and those before it, the newest version of its key not younger than `at`.
+    #[inline]
+    pub(crate) fn version(&self, newest: Pos, at: u64) -> Option<Pos> {
+        let record = self.arena.record(newest);
+        if record.header.seq <= at {
+            return Some(newest);
+        }
+        let key = record.key();
+        self.walk(self.arena.before(&record), |record| record.header.seq <= at && record.key() == key)
+            .map(|(pos, _)| pos)
+    }
+
+    /// The newest version of its own that the key has.
+    #[inline]
+    fn own(&self, hash: u64, key: &[u8], at: u64) -> Option<(Pos, Record<'_>)> {
+        self.walk(self.index.newest(hash), |record| record.header.seq <= at && record.key() == key)
+    }
+
+    /// The first record of a chain that is `wanted`.
+    #[inline]
+    fn walk(&self, mut next: Option<Pos>, wanted: impl Fn(&Record<'_>) -> bool) -> Option<(Pos, Record<'_>)> {
+        while let Some(pos) = next {
+            let record = self.arena.record(pos);
+            if wanted(&record) {
+                return Some((pos, record));
+            }
+            next = self.arena.before(&record);
+        }
+        None
+    }
+
+    /// Appends a record whose key has younger ones, and then those again, so that the chain is in order. The new head of
+    /// the chain, and whether the number is new. What readers see of it, they see at once, when the head is published.
+    #[cold]
+    fn append_late(
+        &self,
+        writer: &mut Writer<'_, Growth>,
+        newest: Option<Pos>,
+        key: &[u8],
+        seq: u64,
+        entry: Entry<'_>,
+    ) -> (Pos, bool) {
+        let mut above = Vec::new();
+        let under = self.walk_through(newest, |pos, record| {
+            let is_under = record.key() == key && record.header.seq <= seq;
+            if !is_under {
+                above.push(pos);
+            }
+            is_under
+        });
+        let is_new = under.is_none_or(|pos| self.arena.record(pos).header.seq != seq);
+        let mut head = writer.append(key, seq, entry, under);
+        for pos in above.into_iter().rev() {
+            let again = self.arena.record(pos);
+            head = writer.append(again.key(), again.header.seq, again.entry(), Some(head));
+        }
+        (head, is_new)
+    }
+
+    /// Walks a chain until `each` says that this is it.
+    fn walk_through(&self, mut next: Option<Pos>, mut each: impl FnMut(Pos, &Record<'_>) -> bool) -> Option<Pos> {
+        while let Some(pos) = next {
+            let record = self.arena.record(pos);
+            if each(pos, &record) {
+                break;
+            }
+            next = self.arena.before(&record);
+        }
+        next
+    }
+
+    /// The writer's lock is held, so loading and storing is adding.
+    #[inline]
+    fn count(&self, _writer: &Writer<'_, Growth>, seq: u64, bytes: u64, versions: u64) {
+        let Counters { size_bytes, versions: all, last_seq } = &self.counters;
+        last_seq.store(last_seq.load(Ordering::Relaxed).max(seq), Ordering::Release);
+        size_bytes.store(size_bytes.load(Ordering::Relaxed) + bytes, Ordering::Release);
+        all.store(all.load(Ordering::Relaxed) + versions, Ordering::Release);
+    }
+}
+
+impl Default for Memtable {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,11 +1,11 @@
 //! The table against a list of all writes, searched from end to end for each question.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use halodb_memtable::{
-    Cursor, Entry, Found, KEY_OVERHEAD_BYTES, Memtable, RANGE_DELETE_OVERHEAD_BYTES, RangeDelete,
-    VERSION_OVERHEAD_BYTES,
+    Cursor, Entry, Found, KEY_OVERHEAD_BYTES, Memtable, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES, RangeDelete,
 };
 use proptest::prelude::*;
 
@@ -65,18 +65,37 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(one, 0..60)
 }
 
-fn apply(table: &Memtable, seq: u64, write: &Write) {
+type Hash = fn(&[u8]) -> u64;
+
+/// A good hash, and such as no database would have: keys that share a chain, a sub-table, the beginning of a probe.
+fn hashes() -> impl Strategy<Value = Hash> {
+    prop::sample::select(vec![
+        good_hash as Hash,
+        |_| 0,
+        |key| good_hash(key) & 1 << 63,
+        |key| good_hash(key) & 0x1ff << 32,
+        |key| good_hash(key) & 7 << 40,
+    ])
+}
+
+fn good_hash(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(key);
+    hasher.finish()
+}
+
+fn apply(table: &Memtable, hash: Hash, seq: u64, write: &Write) {
     match write {
-        Write::Put(key, value) => table.insert(key, seq, Entry::Value(value.as_slice().into())),
-        Write::Delete(key) => table.insert(key, seq, Entry::Tombstone),
+        Write::Put(key, value) => table.insert(hash(key), key, seq, Entry::Value(value)),
+        Write::Delete(key) => table.insert(hash(key), key, seq, Entry::Tombstone),
         Write::DeleteRange(start, end) => table.delete_range(start, end.as_deref(), seq),
     }
 }
 
 /// What the write says about `key`, if anything; `true` if it is an entry of the key itself.
-fn says(write: &Write, asked: &[u8]) -> Option<(bool, Entry)> {
+fn says<'a>(write: &'a Write, asked: &[u8]) -> Option<(bool, Entry<'a>)> {
     match write {
-        Write::Put(key, value) if key == asked => Some((true, Entry::Value(value.as_slice().into()))),
+        Write::Put(key, value) if key == asked => Some((true, Entry::Value(value))),
         Write::Delete(key) if key == asked => Some((true, Entry::Tombstone)),
         Write::DeleteRange(start, end) if start.as_slice() <= asked && end.as_deref().is_none_or(|end| asked < end) => {
             Some((false, Entry::Tombstone))
@@ -86,7 +105,7 @@ fn says(write: &Write, asked: &[u8]) -> Option<(bool, Entry)> {
 }
 
 /// The last word on `key` in the order (sequence number, range deletes first, arrival).
-fn model_get(writes: &[(u64, Write)], key: &[u8], at: u64) -> Option<Found> {
+fn model_get<'a>(writes: &'a [(u64, Write)], key: &[u8], at: u64) -> Option<Found<'a>> {
     let words = writes.iter().filter(|(seq, _)| *seq <= at);
     let words = words.filter_map(|(seq, write)| says(write, key).map(|(own, entry)| (*seq, own, entry)));
     words.max_by_key(|(seq, own, _)| (*seq, *own)).map(|(seq, _, entry)| Found { seq, entry })
@@ -103,7 +122,7 @@ fn own_key(write: &Write) -> Option<&[u8]> {
     }
 }
 
-fn model_visible(writes: &[(u64, Write)], at: u64) -> Vec<(Vec<u8>, Found)> {
+fn model_visible(writes: &[(u64, Write)], at: u64) -> Vec<(Vec<u8>, Found<'_>)> {
     let keys: BTreeSet<&[u8]> =
         writes.iter().filter(|(seq, _)| *seq <= at).filter_map(|(_, write)| own_key(write)).collect();
     keys.into_iter()
@@ -124,18 +143,17 @@ fn model_range_deletes(writes: &[(u64, Write)], at: u64) -> Vec<RangeDelete> {
         .collect()
 }
 
-/// Bytes and versions: the last entry of each key and sequence number counts.
+/// Bytes of all writes; versions: the last entry of each key and sequence number.
 fn model_size(writes: &[(u64, Write)]) -> (u64, u64) {
     let (mut bytes, mut versions) = (0, 0);
     let keys: BTreeSet<&[u8]> = writes.iter().filter_map(|(_, write)| own_key(write)).collect();
     for key in keys {
-        bytes += KEY_OVERHEAD_BYTES + key.len() as u64;
-        let seqs: BTreeSet<u64> =
-            writes.iter().filter(|(_, write)| own_key(write) == Some(key)).map(|(seq, _)| *seq).collect();
-        for seq in seqs {
-            versions += 1;
-            bytes += VERSION_OVERHEAD_BYTES;
-            if let Some(Entry::Value(value)) = model_get(writes, key, seq).map(|found| found.entry) {
+        bytes += KEY_OVERHEAD_BYTES;
+        let of_key = || writes.iter().filter(|(_, write)| own_key(write) == Some(key));
+        versions += of_key().map(|(seq, _)| *seq).collect::<BTreeSet<u64>>().len() as u64;
+        for (_, write) in of_key() {
+            bytes += RECORD_OVERHEAD_BYTES + key.len() as u64;
+            if let Write::Put(_, value) = write {
                 bytes += value.len() as u64;
             }
         }
@@ -151,7 +169,7 @@ fn model_size(writes: &[(u64, Write)]) -> (u64, u64) {
 fn check_moves(
     cursor: &mut Cursor,
     place: &mut Option<usize>,
-    visible: &[(Vec<u8>, Found)],
+    visible: &[(Vec<u8>, Found<'_>)],
     moves: &[Move],
 ) -> Result<(), TestCaseError> {
     for (i, m) in moves.iter().enumerate() {
@@ -184,7 +202,7 @@ fn check_moves(
         *place = place.filter(|place| *place < visible.len());
         let expected = place.map(|place| &visible[place]);
         prop_assert_eq!(cursor.key(), expected.map(|(key, _)| key.as_slice()), "move {}", i);
-        prop_assert_eq!(cursor.found(), expected.map(|(_, found)| found), "move {}", i);
+        prop_assert_eq!(cursor.found(), expected.map(|(_, found)| *found), "move {}", i);
     }
     Ok(())
 }
@@ -194,30 +212,34 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_snapshot_reads_what_the_list_of_writes_says(writes in writes(), asked in prop::collection::vec(key(), 8)) {
+    fn every_snapshot_reads_what_the_list_of_writes_says(
+        writes in writes(),
+        hash in hashes(),
+        asked in prop::collection::vec(key(), 8),
+    ) {
         let table = Memtable::new();
         for (seq, write) in &writes {
-            apply(&table, *seq, write);
+            apply(&table, hash, *seq, write);
         }
         let last = writes.last().map_or(0, |(seq, _)| *seq);
         let own = writes.iter().filter_map(|(_, write)| own_key(write));
         let asked: BTreeSet<&[u8]> = asked.iter().map(Vec::as_slice).chain(own).collect();
         for at in (0..=last + 1).chain([u64::MAX]) {
-            for key in &asked {
-                prop_assert_eq!(table.get(key, at), model_get(&writes, key, at), "{:?} at {}", key, at);
+            for &key in &asked {
+                prop_assert_eq!(table.get(hash(key), key, at), model_get(&writes, key, at), "{:?} at {}", key, at);
             }
             prop_assert_eq!(table.range_deletes(at), model_range_deletes(&writes, at));
         }
-        for key in &asked {
-            prop_assert_eq!(table.newest(key), model_get(&writes, key, u64::MAX));
+        for &key in &asked {
+            prop_assert_eq!(table.newest(hash(key), key), model_get(&writes, key, u64::MAX));
         }
     }
 
     #[test]
-    fn size_and_number_are_the_sums_over_what_was_written(writes in writes()) {
+    fn size_and_number_are_the_sums_over_what_was_written(writes in writes(), hash in hashes()) {
         let table = Memtable::new();
         for (seq, write) in &writes {
-            apply(&table, *seq, write);
+            apply(&table, hash, *seq, write);
         }
         let (bytes, versions) = model_size(&writes);
         prop_assert_eq!(table.size_bytes(), bytes);
@@ -230,6 +252,7 @@ proptest! {
     #[test]
     fn a_cursor_walks_its_snapshot_both_ways_while_the_table_grows(
         writes in writes(),
+        hash in hashes(),
         split in any::<prop::sample::Index>(),
         first in moves(),
         second in moves(),
@@ -237,7 +260,7 @@ proptest! {
         let table = Arc::new(Memtable::new());
         let split = split.index(writes.len() + 1);
         for (seq, write) in &writes[..split] {
-            apply(&table, *seq, write);
+            apply(&table, hash, *seq, write);
         }
         // Writes of the same number as the last one belong to its batch: the snapshot is below an unfinished batch.
         let at = writes.get(split).map_or(u64::MAX, |(seq, _)| seq - 1);
@@ -247,24 +270,24 @@ proptest! {
         let mut place = None;
         check_moves(&mut cursor, &mut place, &visible, &first)?;
         for (seq, write) in &writes[split..] {
-            apply(&table, *seq, write);
+            apply(&table, hash, *seq, write);
         }
         check_moves(&mut cursor, &mut place, &visible, &second)?;
     }
 
     #[test]
-    fn the_order_of_arrival_of_different_numbers_does_not_matter(writes in writes()) {
+    fn the_order_of_arrival_of_different_numbers_does_not_matter(writes in writes(), hash in hashes()) {
         let mut distinct = writes;
         for (i, (seq, _)) in distinct.iter_mut().enumerate() {
             *seq = i as u64 + 1;
         }
         let table = Memtable::new();
         for (seq, write) in distinct.iter().rev() {
-            apply(&table, *seq, write);
+            apply(&table, hash, *seq, write);
         }
         for (at, (_, write)) in (0..).zip(&distinct) {
             if let Some(key) = own_key(write) {
-                prop_assert_eq!(table.get(key, at), model_get(&distinct, key, at));
+                prop_assert_eq!(table.get(hash(key), key, at), model_get(&distinct, key, at));
             }
         }
         prop_assert_eq!(table.size_bytes(), model_size(&distinct).0);

@@ -12,7 +12,7 @@ use crate::batch::{self, Op};
 use crate::set::{PartitionSet, Shared};
 use crate::version::{Layer, SetVersion};
 use crate::{Batch, Error, ErrorKind, Result};
-use halodb_memtable::{Bytes, Entry, Memtable};
+use halodb_memtable::{Entry, Memtable};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub enum Outcome {
 /// A batch ready for the section: what goes where.
 struct Prepared<'b> {
     ranges: Vec<(&'b [u8], Option<&'b [u8]>)>,
-    entries: Vec<(usize, &'b [u8], Entry)>,
+    entries: Vec<Routed<'b>>,
     /// Partitions that the batch writes to.
     touched: Vec<usize>,
 }
@@ -146,13 +146,13 @@ impl<'b> Prepared<'b> {
                     touched.fill(true);
                 }
                 Op::Put(key, value) => {
-                    entries.push((shared.router.partition(key), key, Entry::Value(Bytes::from(value))));
+                    entries.push(Routed::new(shared, key, Entry::Value(value)));
                 }
-                Op::Delete(key) => entries.push((shared.router.partition(key), key, Entry::Tombstone)),
+                Op::Delete(key) => entries.push(Routed::new(shared, key, Entry::Tombstone)),
             }
         }
-        for (partition, ..) in &entries {
-            touched[*partition] = true;
+        for entry in &entries {
+            touched[entry.partition] = true;
         }
         let touched = touched.iter().enumerate().filter_map(|(i, &t)| t.then_some(i)).collect();
         Self { ranges, entries, touched }
@@ -162,12 +162,28 @@ impl<'b> Prepared<'b> {
     fn insert(&self, version: &SetVersion, lsn: Lsn) {
         for (start, end) in &self.ranges {
             for part in &version.parts {
-                part.active.delete_range(start, *end, lsn.0);
+                part.active.table.delete_range(start, *end, lsn.0);
             }
         }
-        for (partition, key, entry) in &self.entries {
-            version.parts[*partition].active.insert(key, lsn.0, entry.clone());
+        for &Routed { partition, hash, key, entry } in &self.entries {
+            version.parts[partition].active.table.insert(hash, key, lsn.0, entry);
         }
+    }
+}
+
+/// A write to one key, and where it goes.
+#[derive(Clone, Copy)]
+struct Routed<'b> {
+    partition: usize,
+    hash: u64,
+    key: &'b [u8],
+    entry: Entry<'b>,
+}
+
+impl<'b> Routed<'b> {
+    fn new(shared: &Shared, key: &'b [u8], entry: Entry<'b>) -> Self {
+        let hash = shared.router.hash(key);
+        Self { partition: shared.router.partition_of_hash(hash), hash, key, entry }
     }
 }
 
@@ -181,8 +197,9 @@ struct Judged {
 fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[bool]) -> Judged {
     let mut judged = Judged { failed: None, depends_on: Lsn(0) };
     for (i, ((key, expect), before)) in conditions.iter().zip(present).enumerate() {
-        let part = &current.parts[shared.router.partition(key)];
-        let is_present = match part.newest_in_memory(key) {
+        let hash = shared.router.hash(key);
+        let part = &current.parts[shared.router.partition_of_hash(hash)];
+        let is_present = match part.newest_in_memory(hash, key) {
             Some(found) => {
                 judged.depends_on = judged.depends_on.max(Lsn(found.seq));
                 matches!(found.entry, Entry::Value(_))
@@ -213,7 +230,7 @@ impl Shared {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
-            if !part.frozen.is_empty() && part.active.size_bytes() >= self.freeze_bytes() {
+            if !part.frozen.is_empty() && part.active.table.size_bytes() >= self.freeze_bytes() {
                 self.counters.stalls.fetch_add(1, Ordering::Relaxed);
                 let what = format!("the memtable of partition {partition} is full and its merge is not finished");
                 return Err(Error::new(ErrorKind::Stalled, what));
@@ -227,7 +244,7 @@ impl Shared {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
-            if part.active.size_bytes() >= self.freeze_bytes() {
+            if part.active.table.size_bytes() >= self.freeze_bytes() {
                 if !part.frozen.is_empty() {
                     return false;
                 }
@@ -245,9 +262,10 @@ impl Shared {
         // A planted fault claims the record that comes next.
         let last = if mutant("partition.freeze-too-far") { section.next() } else { self.wal.appended() };
         self.versions.replace(partition, Lsn(0), |part| {
-            if !part.active.is_empty() {
-                let full = std::mem::replace(&mut part.active, Arc::new(Memtable::new()));
-                part.frozen.insert(0, Layer::new(full, last));
+            if !part.active.table.is_empty() {
+                let next = Layer::active(Arc::new(Memtable::with_pool(self.pool.clone())));
+                let full = std::mem::replace(&mut part.active, next);
+                part.frozen.insert(0, Layer::frozen(full.table, last));
             }
         });
     }

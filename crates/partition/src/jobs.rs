@@ -136,7 +136,7 @@ impl Shared {
         let version = self.versions.load();
         let quiet_since = |p: usize| self.partitions[p].last_write_ms.load(Ordering::Relaxed);
         let due = |p: &usize| {
-            !version.parts[*p].active.is_empty() && now_ms.saturating_sub(quiet_since(*p)) >= self.options.idle_ms
+            !version.parts[*p].active.table.is_empty() && now_ms.saturating_sub(quiet_since(*p)) >= self.options.idle_ms
         };
         let partition = self.unclaimed().find(due)?;
         Some((partition, Work::Merge))

@@ -14,7 +14,6 @@ use halodb_btree::{Change, Edits, KeyRange, Tree};
 use halodb_memtable::{Cursor, Entry};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How full pages are packed: room for a few more keys without a split.
@@ -90,6 +89,10 @@ impl Shared {
             }
         }
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
+        if !self.versions.load().parts.iter().any(|part| part.has_unmerged()) {
+            // Nobody wrote during the merge; whoever does next can afford fresh memory.
+            self.pool.clear();
+        }
         self.return_log(partition)
     }
 
@@ -200,7 +203,9 @@ struct LayerEdits {
 
 impl LayerEdits {
     fn new(layer: &Layer) -> Self {
-        let mut cursor = Arc::clone(&layer.table).cursor(layer.last.0);
+        // One run to read from end to end.
+        layer.table.sort();
+        let mut cursor = layer.table.cursor(layer.last.0);
         match layer.merged_up_to.as_deref() {
             None => cursor.seek_first(),
             Some(done) => cursor.seek(&crate::version::successor(done)),
@@ -215,7 +220,7 @@ impl LayerEdits {
 
 impl Edits for LayerEdits {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
-        let change = match &self.cursor.found()?.entry {
+        let change = match self.cursor.found()?.entry {
             Entry::Value(bytes) => Change::Put(bytes),
             Entry::Tombstone => Change::Delete,
         };

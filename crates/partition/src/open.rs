@@ -13,10 +13,10 @@ use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
-use crate::version::{PartVersion, SetVersion, VersionCell};
-use crate::{Error, Result};
+use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
+use crate::{Error, ErrorKind, Result};
 use halodb_btree::{Tree, TreeOptions};
-use halodb_memtable::{Entry, Memtable};
+use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_pager::{Access, Pager};
 use halodb_vfs::{Vfs, mutant};
 use halodb_wal::{Known, Lsn, Record, RecordKind, Recovery, Wal};
@@ -62,9 +62,11 @@ impl PartitionSet {
         let tree_options =
             TreeOptions { hash_seed: manifest.hash_seed, filter_bits_per_key: options.filter_bits_per_key };
 
+        // As much as the frozen tables may be, which leave their memory to those that are active then.
+        let pool = Arc::new(Pool::new(usize::try_from(options.memtable_bytes / 2).unwrap_or(usize::MAX)));
         let mut opened = Vec::new();
         for partition in 0..manifest.partitions {
-            opened.push(OpenPart::read(&vfs, dir, &manifest, partition, tree_options)?);
+            opened.push(OpenPart::read(&vfs, dir, &manifest, partition, tree_options, &pool)?);
         }
         let floor = opened.iter().map(|p| p.checkpoint.applied).max().unwrap_or_default();
         let log = match new_log {
@@ -79,7 +81,11 @@ impl PartitionSet {
         let mut partitions = Vec::new();
         let mut parts = Vec::new();
         for part in opened {
-            parts.push(Arc::new(PartVersion { active: part.table, frozen: Vec::new(), tree: part.tree }));
+            parts.push(Arc::new(PartVersion {
+                active: Layer::active(part.table),
+                frozen: Vec::new(),
+                tree: part.tree,
+            }));
             partitions.push(Partition {
                 pager: part.pager,
                 quiet: Mutex::new(()),
@@ -103,6 +109,7 @@ impl PartitionSet {
             replayed_to: if log.untouched { Lsn(0) } else { log.last },
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
+            pool,
         };
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
     }
@@ -152,13 +159,21 @@ struct OpenPart {
 }
 
 impl OpenPart {
-    fn read(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest, partition: u32, options: TreeOptions) -> Result<Self> {
+    fn read(
+        vfs: &Arc<dyn Vfs>,
+        dir: &Path,
+        manifest: &Manifest,
+        partition: u32,
+        options: TreeOptions,
+        pool: &Arc<Pool>,
+    ) -> Result<Self> {
         let path = directory::tree_path(dir, partition);
         let pager = Pager::open(vfs.clone(), &path, &directory::identity(manifest, partition), Access::ReadWrite)?;
         let snapshot = pager.snapshot();
         let checkpoint = Checkpoint::decode(snapshot.user(), &path)?;
         let tree = Tree::open(snapshot, 0, options)?;
-        Ok(Self { pager, tree, checkpoint, table: Arc::new(Memtable::new()) })
+        let table = Arc::new(Memtable::with_pool(pool.clone()));
+        Ok(Self { pager, tree, checkpoint, table })
     }
 }
 
@@ -183,6 +198,12 @@ fn replay(
     let mut each = |record: Record<'_>| -> Result<()> {
         if record.kind == RecordKind::Commit {
             replayed += 1;
+            // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
+            // of the large ones has to be given.
+            let most = record.payload.len() as u64 * 2;
+            if !parts.iter().all(|part| part.table.has_room(most)) {
+                return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
+            }
             apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
         }
@@ -202,10 +223,24 @@ fn replay(
     Ok(recovery)
 }
 
+fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
+    format!(
+        "{}: up to record {} there is more to replay than a memtable can hold; `salvage` can read it",
+        wal_dir.display(),
+        lsn.0
+    )
+}
+
 /// Puts a record's writes into the memtables of those partitions whose tree does not have it.
 fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<(), &'static str> {
     let Record { lsn, payload, .. } = record;
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
+    let insert = |key: &[u8], entry: Entry<'_>| {
+        let hash = router.hash(key);
+        if let Some(part) = Some(&parts[router.partition_of_hash(hash)]).filter(lacks) {
+            part.table.insert(hash, key, lsn.0, entry);
+        }
+    };
     let ops = batch::decode(payload)?;
     // Planted faults: half a batch is replayed, or its range deletes are not.
     let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
@@ -217,16 +252,8 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
                     part.table.delete_range(start, end, lsn.0);
                 }
             }
-            Op::Put(key, value) => {
-                if let Some(part) = Some(&parts[router.partition(key)]).filter(lacks) {
-                    part.table.insert(key, lsn.0, Entry::Value(value.into()));
-                }
-            }
-            Op::Delete(key) => {
-                if let Some(part) = Some(&parts[router.partition(key)]).filter(lacks) {
-                    part.table.insert(key, lsn.0, Entry::Tombstone);
-                }
-            }
+            Op::Put(key, value) => insert(key, Entry::Value(value)),
+            Op::Delete(key) => insert(key, Entry::Tombstone),
         }
     }
     Ok(())

@@ -10,12 +10,16 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::VersionCell;
 use crate::{Error, Options, Result, Value};
 use halodb_btree::TreeOptions;
+use halodb_memtable::Pool;
 use halodb_pager::Pager;
 use halodb_vfs::Vfs;
 use halodb_wal::{Lsn, Wal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+
+/// A memtable has room for twice this in any case, and a batch, one log record, has at most half of it.
+const MAX_FREEZE_BYTES: u64 = 2 << 30;
 
 /// The hash partitions of one database under one log. `Send + Sync`: share it by reference or behind an `Arc`.
 ///
@@ -48,6 +52,8 @@ pub(crate) struct Shared {
     /// Greatest number given to a commit since the open (0: none).
     pub(crate) last_commit: AtomicU64,
     pub(crate) counters: Counters,
+    /// Memory of memtables that are merged, for those that come.
+    pub(crate) pool: Arc<Pool>,
 }
 
 /// What belongs to one partition beside its place in the version.
@@ -85,9 +91,10 @@ impl Shared {
         halodb_btree::max_key_len(self.manifest.page_size)
     }
 
-    /// Bytes at which a partition's active memtable is frozen: half of its share, as one more may be frozen already.
+    /// Bytes at which a partition's active memtable is frozen: half of its share, as one more may be frozen already; and
+    /// not more than leaves room for the largest batch.
     pub(crate) fn freeze_bytes(&self) -> u64 {
-        (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).max(1)
+        (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).clamp(1, MAX_FREEZE_BYTES)
     }
 
     /// Nothing more is written; the first failure is the one that is told.

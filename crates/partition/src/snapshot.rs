@@ -9,7 +9,7 @@ use crate::cursor::Cursor;
 use crate::routing::Router;
 use crate::version::{PartVersion, SetVersion};
 use crate::{Result, Value};
-use halodb_memtable::Entry;
+use halodb_memtable::{Entry, Found};
 use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::ops::Bound;
@@ -49,11 +49,12 @@ impl Snapshot {
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         let (part, hash) = self.part_of(key);
         let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
-        match part.in_memory(key, at) {
-            Some(found) => Ok(match found.entry {
-                Entry::Value(bytes) => Some(Value::shared(bytes)),
-                Entry::Tombstone => None,
-            }),
+        match part.in_memory(hash, key, at) {
+            Some(Found { entry: Entry::Tombstone, .. }) => Ok(None),
+            Some(Found { entry: Entry::Value(bytes), .. }) if bytes.len() <= Value::COPIED_BYTES => {
+                Ok(Some(Value::copied(bytes)))
+            }
+            Some(_) => Ok(part.in_memory_shared(hash, key, at).flatten().map(Value::shared)),
             None => Ok(part.tree.get_hashed(key, hash)?.map(Value::copied)),
         }
     }
@@ -64,11 +65,8 @@ impl Snapshot {
     /// `Corrupt` or `Io` if a page cannot be read.
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
         let (part, hash) = self.part_of(key);
-        match part.in_memory(key, self.lsn) {
-            Some(found) => Ok(match found.entry {
-                Entry::Value(bytes) => Some(f(&bytes)),
-                Entry::Tombstone => None,
-            }),
+        match part.in_memory(hash, key, self.lsn) {
+            Some(found) => Ok(found.entry.value().map(f)),
             None => Ok(part.tree.get_hashed(key, hash)?.map(f)),
         }
     }

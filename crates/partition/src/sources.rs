@@ -9,7 +9,7 @@
 use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::version::{Layer, PartVersion};
-use halodb_memtable::{Entry, RangeDelete};
+use halodb_memtable::{Entry, Found, RangeDelete};
 use halodb_wal::Lsn;
 
 /// A stream below the merge.
@@ -151,7 +151,7 @@ impl Sources {
         let Some(key) = source.stream.key() else { return false };
         let has_value = match &source.stream {
             Stream::Memory { cursor, .. } => {
-                matches!(cursor.found(), Some(found) if matches!(found.entry, Entry::Value(_)))
+                matches!(cursor.found(), Some(Found { entry: Entry::Value(_), .. }))
             }
             Stream::Tree(_) => true,
         };
@@ -166,10 +166,7 @@ impl Sources {
         let Some(head) = self.head else { return Ok(None) };
         match &self.sources[head].stream {
             Stream::Tree(cursor) => Ok(cursor.value()?),
-            Stream::Memory { cursor, .. } => Ok(match cursor.found().map(|found| &found.entry) {
-                Some(Entry::Value(bytes)) => Some(bytes),
-                _ => None,
-            }),
+            Stream::Memory { cursor, .. } => Ok(cursor.found().and_then(|found| found.entry.value())),
         }
     }
 
@@ -275,7 +272,8 @@ fn add_memory(sources: &mut Vec<Source>, part: &PartVersion, at: Lsn) -> Vec<Ran
         }
         let ranges = layer.range_deletes(at);
         let cursor = layer.table.cursor(at.0);
-        sources.push(Source { stream: Stream::Memory { cursor, layer }, hidden_by: hidden_by.clone() });
+        let stream = Stream::Memory { cursor, layer: layer.clone() };
+        sources.push(Source { stream, hidden_by: hidden_by.clone() });
         hidden_by.extend(ranges);
     }
     hidden_by

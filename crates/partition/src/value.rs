@@ -1,11 +1,12 @@
 //! [`Value`]: the bytes of a value, owned by the caller.
 //!
-//! A value that is still in a memtable is shared with it; one that comes from a tree is copied out of the mapping, so
-//! that it pins nothing. To read without a copy use `get_with`.
+//! A value is copied, out of the mapping or out of a memtable, so that it pins neither; only a large one that is still in
+//! a memtable is shared with it, as the memory it pins is not much more than its own. To read without a copy use
+//! `get_with`.
 
+use halodb_memtable::Bytes;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 /// An owned, immutable value: `'static`, cheap to send, reads as `&[u8]`.
 #[derive(Clone)]
@@ -13,12 +14,15 @@ pub struct Value(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Shared(Arc<[u8]>),
+    Shared(Bytes),
     Owned(Box<[u8]>),
 }
 
 impl Value {
-    pub(crate) fn shared(bytes: Arc<[u8]>) -> Self {
+    /// Values up to this length are copied: a share of a memtable's memory would keep up to 1 MiB of it.
+    pub(crate) const COPIED_BYTES: usize = 16 << 10;
+
+    pub(crate) fn shared(bytes: Bytes) -> Self {
         Value(Repr::Shared(bytes))
     }
 

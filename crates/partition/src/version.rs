@@ -9,23 +9,30 @@
 
 use crate::sync::RwLock;
 use halodb_btree::Tree;
-use halodb_memtable::{Found, Memtable, RangeDelete};
+use halodb_memtable::{Bytes, Found, Memtable, RangeDelete};
 use halodb_vfs::{Lock, mutant};
 use halodb_wal::Lsn;
 use std::sync::Arc;
 
-/// A frozen memtable on its way into the tree.
+/// A memtable, the active one or a frozen one on its way into the tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) table: Arc<Memtable>,
-    /// Every record up to here that concerns the partition is in this table or below it.
+    /// Every record up to here that concerns the partition is in this table or below it. Of the active one: the greatest
+    /// number there is.
     pub(crate) last: Lsn,
     /// Keys up to this one are in the tree already: the table is not asked about them any more.
     pub(crate) merged_up_to: Option<Arc<[u8]>>,
 }
 
 impl Layer {
-    pub(crate) fn new(table: Arc<Memtable>, last: Lsn) -> Self {
+    /// A table that is written to.
+    pub(crate) fn active(table: Arc<Memtable>) -> Self {
+        Self::frozen(table, Lsn(u64::MAX))
+    }
+
+    /// A table with everything up to `last`, nothing of which is merged.
+    pub(crate) fn frozen(table: Arc<Memtable>, last: Lsn) -> Self {
         Self { table, last, merged_up_to: None }
     }
 
@@ -34,8 +41,17 @@ impl Layer {
     }
 
     /// The newest version of `key` not younger than `at`, unless the tree has it already.
-    pub(crate) fn get(&self, key: &[u8], at: Lsn) -> Option<Found> {
-        if self.covers(key) { self.table.get(key, at.0) } else { None }
+    #[inline]
+    pub(crate) fn get(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Found<'_>> {
+        if self.covers(key) { self.table.get(hash, key, at.0) } else { None }
+    }
+
+    /// As [`Layer::get`], with a share of the value; `None` in it: deleted.
+    fn get_shared(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Option<Bytes>> {
+        if !self.covers(key) {
+            return None;
+        }
+        self.table.get_shared(hash, key, at.0).map(|(_, value)| value)
     }
 
     /// The layer's range deletes not younger than `at`, without the part that the tree has seen already.
@@ -64,30 +80,36 @@ pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
 /// One partition in a version: layers from the newest to the oldest, then the tree.
 #[derive(Clone, Debug)]
 pub(crate) struct PartVersion {
-    pub(crate) active: Arc<Memtable>,
+    pub(crate) active: Layer,
     /// Newest first.
     pub(crate) frozen: Vec<Layer>,
     pub(crate) tree: Tree,
 }
 
 impl PartVersion {
-    /// The memtables from the newest to the oldest, the active one as a layer nothing of which is merged.
-    pub(crate) fn layers(&self) -> impl Iterator<Item = Layer> + '_ {
-        std::iter::once(Layer::new(self.active.clone(), Lsn(u64::MAX))).chain(self.frozen.iter().cloned())
+    /// The memtables from the newest to the oldest.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &Layer> {
+        std::iter::once(&self.active).chain(&self.frozen)
     }
 
     /// The newest version of `key` in the memtables not younger than `at`.
-    pub(crate) fn in_memory(&self, key: &[u8], at: Lsn) -> Option<Found> {
-        self.active.get(key, at.0).or_else(|| self.frozen.iter().find_map(|layer| layer.get(key, at)))
+    #[inline]
+    pub(crate) fn in_memory(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Found<'_>> {
+        self.layers().find_map(|layer| layer.get(hash, key, at))
+    }
+
+    /// As [`PartVersion::in_memory`], with a share of the value; `None` in it: deleted.
+    pub(crate) fn in_memory_shared(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Option<Bytes>> {
+        self.layers().find_map(|layer| layer.get_shared(hash, key, at))
     }
 
     /// The newest version of `key` in the memtables, visible or not, merged or not.
-    pub(crate) fn newest_in_memory(&self, key: &[u8]) -> Option<Found> {
-        self.active.newest(key).or_else(|| self.frozen.iter().find_map(|layer| layer.table.newest(key)))
+    pub(crate) fn newest_in_memory(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        self.layers().find_map(|layer| layer.table.newest(hash, key))
     }
 
     pub(crate) fn has_unmerged(&self) -> bool {
-        !self.active.is_empty() || !self.frozen.is_empty()
+        !self.active.table.is_empty() || !self.frozen.is_empty()
     }
 }
 

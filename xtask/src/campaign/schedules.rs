@@ -49,6 +49,8 @@ const LOOM_FAULTS: &[Fault] = &[
     Fault { name: "wal.wake-first", package: "halodb-wal", model: "settled_and_on_the_disk" },
     Fault { name: "wal.settled-relaxed", package: "halodb-wal", model: "in_place_when_it_is_settled" },
     Fault { name: "wal.publish-before-sync", package: "halodb-wal", model: "readers_of_the_numbers" },
+    Fault { name: "memtable.publish-relaxed", package: "halodb-memtable", model: "whole_records_or_none" },
+    Fault { name: "memtable.no-second-look", package: "halodb-memtable", model: "sub_tables_split" },
     Fault { name: "partition.capture-late", package: "halodb-partition", model: "after_a_freeze" },
 ];
 
@@ -58,7 +60,13 @@ const SHUTTLE_FAULTS: &[Fault] = &[
 ];
 
 /// Faults that no other campaign can be expected to notice: they need two threads.
-pub const ONLY_HERE: &[&str] = &["wal.wake-first", "wal.settled-relaxed", "partition.capture-late"];
+pub const ONLY_HERE: &[&str] = &[
+    "wal.wake-first",
+    "wal.settled-relaxed",
+    "memtable.publish-relaxed",
+    "memtable.no-second-look",
+    "partition.capture-late",
+];
 
 /// A fault must be noticed within this time; a model that hangs has not noticed it.
 const FAULT_LIMIT: Duration = Duration::from_secs(120);
@@ -74,7 +82,7 @@ impl Checker {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Checker::Loom => &["halodb-wal", "halodb-partition"],
+            Checker::Loom => &["halodb-wal", "halodb-memtable", "halodb-partition"],
             Checker::Shuttle => &["halodb-partition"],
         }
     }

@@ -1,0 +1,229 @@
+//! [`Run`]: some of the table's keys in order, each with the newest of its records that the run knows.
+//!
+//! Beside each position stands the key's *head*: the eight bytes after the prefix that all keys of the run share, as a
+//! number. Heads decide nearly every comparison, so sorting, merging and searching seldom touch a record. Older versions
+//! are reached through the record's chain.
+//!
+//! This file does not know which runs there are.
+
+use crate::arena::{Arena, Pos};
+
+/// Sorted and immutable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    /// Bytes that all keys have in common.
+    prefix_len: usize,
+    heads: Vec<u64>,
+    /// Every [`STRIDE`]th head: a search in these touches few cache lines, which stay near.
+    samples: Vec<u64>,
+    positions: Vec<Pos>,
+}
+
+const STRIDE: usize = 64;
+
+/// The eight bytes of `key` from `skip` on, zeros if there are fewer; numbers compare as the bytes do.
+#[inline]
+fn head(key: &[u8], skip: usize) -> u64 {
+    let rest = key.get(skip..).unwrap_or_default();
+    let mut bytes = [0; 8];
+    match rest.first_chunk::<8>() {
+        Some(first) => bytes = *first,
+        None => bytes[..rest.len()].copy_from_slice(rest),
+    }
+    // Swapped, as the first byte counts most.
+    u64::from_le_bytes(bytes).swap_bytes()
+}
+
+fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+impl Run {
+    /// Sorts records that come in the order of arrival. Of several with one key the last one stays: it is the head of the
+    /// chain that leads to the others.
+    pub(crate) fn sort<W>(arena: &Arena<W>, arrived: Vec<Pos>) -> Self {
+        let Some((&first, others)) = arrived.split_first() else { return Self::default() };
+        let first = arena.record(first).key();
+        let mut prefix_len = first.len();
+        for &pos in others {
+            prefix_len = common_prefix_len(&first[..prefix_len], arena.record(pos).key());
+        }
+        let mut entries: Vec<(u64, Pos)> =
+            arrived.into_iter().map(|pos| (head(arena.record(pos).key(), prefix_len), pos)).collect();
+        // Stable: what arrived later comes later.
+        entries.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arena.record(a.1).key().cmp(arena.record(b.1).key())));
+        let mut run = Self::with_capacity(prefix_len, entries.len());
+        for (i, &(head, pos)) in entries.iter().enumerate() {
+            let goes_on = entries
+                .get(i + 1)
+                .is_some_and(|&(next, after)| next == head && arena.record(pos).key() == arena.record(after).key());
+            if !goes_on {
+                run.push(head, pos);
+            }
+        }
+        run
+    }
+
+    /// Both runs as one. Where they have the same key, the newer one knows its newest record.
+    pub(crate) fn merge<W>(arena: &Arena<W>, older: &Run, newer: &Run) -> Self {
+        let (Some(&a), Some(&b)) = (older.positions.first(), newer.positions.first()) else {
+            let all = if older.positions.is_empty() { newer } else { older };
+            return all.clone();
+        };
+        let shared =
+            common_prefix_len(&arena.record(a).key()[..older.prefix_len], &arena.record(b).key()[..newer.prefix_len]);
+        let mut a = older.after_prefix(arena, shared).peekable();
+        let mut b = newer.after_prefix(arena, shared).peekable();
+        let mut run = Self::with_capacity(shared, older.len() + newer.len());
+        loop {
+            let order = match (a.peek(), b.peek()) {
+                (None, None) => return run,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(a), Some(b)) => a.0.cmp(&b.0).then_with(|| arena.record(a.1).key().cmp(arena.record(b.1).key())),
+            };
+            if order.is_eq() {
+                a.next();
+            }
+            let next = if order.is_lt() { a.next() } else { b.next() };
+            let (head, pos) = next.expect("it was peeked at");
+            run.push(head, pos);
+        }
+    }
+
+    /// The entries with heads as after a shorter prefix.
+    fn after_prefix<W>(&self, arena: &Arena<W>, prefix_len: usize) -> impl Iterator<Item = (u64, Pos)> {
+        let same = prefix_len == self.prefix_len;
+        self.heads.iter().zip(&self.positions).map(move |(&of_run, &pos)| {
+            let head = if same { of_run } else { head(arena.record(pos).key(), prefix_len) };
+            (head, pos)
+        })
+    }
+
+    fn with_capacity(prefix_len: usize, len: usize) -> Self {
+        let samples = Vec::with_capacity(len / STRIDE + 1);
+        Self { prefix_len, heads: Vec::with_capacity(len), samples, positions: Vec::with_capacity(len) }
+    }
+
+    fn push(&mut self, head: u64, pos: Pos) {
+        if self.heads.len().is_multiple_of(STRIDE) {
+            self.samples.push(head);
+        }
+        self.heads.push(head);
+        self.positions.push(pos);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Pos> {
+        self.positions.get(index).copied()
+    }
+
+    /// How many keys are below `key`. O(log n), touching a record at the end only, unless heads are equal.
+    pub(crate) fn below<W>(&self, arena: &Arena<W>, key: &[u8]) -> usize {
+        self.partition(arena, key, |there| there < key)
+    }
+
+    /// How many keys are not above `key`.
+    pub(crate) fn not_above<W>(&self, arena: &Arena<W>, key: &[u8]) -> usize {
+        self.partition(arena, key, |there| there <= key)
+    }
+
+    /// How many heads are near, which those at the beginning are.
+    fn heads_below(&self, is_near: impl Fn(u64) -> bool) -> usize {
+        // The last sample that is near begins the stretch where the first head is that is not.
+        let Some(stretch) = self.samples.partition_point(|&head| is_near(head)).checked_sub(1) else { return 0 };
+        let start = stretch * STRIDE;
+        let end = self.heads.len().min(start + STRIDE);
+        start + self.heads[start..end].partition_point(|&head| is_near(head))
+    }
+
+    /// How many keys are on the near side of `key`; `is_near` says so of those whose head is the same.
+    fn partition<W>(&self, arena: &Arena<W>, key: &[u8], is_near: impl Fn(&[u8]) -> bool) -> usize {
+        let Some(&first) = self.positions.first() else { return 0 };
+        let prefix = &arena.record(first).key()[..self.prefix_len];
+        // All keys begin with the prefix: `key` is before, among or behind all of them.
+        match key.get(..self.prefix_len).unwrap_or(key).cmp(prefix) {
+            std::cmp::Ordering::Less => return 0,
+            std::cmp::Ordering::Greater => return self.len(),
+            std::cmp::Ordering::Equal => {}
+        }
+        let wanted = head(key, self.prefix_len);
+        let mut low = self.heads_below(|head| head < wanted);
+        if self.heads.get(low) != Some(&wanted) {
+            return low;
+        }
+        let mut high = self.heads_below(|head| head <= wanted);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_near(arena.record(self.positions[middle]).key()) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Entry;
+    use crate::pool::Pool;
+
+    fn append(arena: &Arena<()>, keys: &[&str]) -> Vec<Pos> {
+        let mut writer = arena.writer();
+        keys.iter().map(|key| writer.append(key.as_bytes(), 1, Entry::Tombstone, None)).collect()
+    }
+
+    fn keys<'a>(arena: &'a Arena<()>, run: &Run) -> Vec<&'a str> {
+        run.positions.iter().map(|&pos| std::str::from_utf8(arena.record(pos).key()).expect("text")).collect()
+    }
+
+    #[track_caller]
+    fn check(older: &[&str], newer: &[&str], expected: &[&str]) {
+        let arena = Arena::new(Arc::new(Pool::new(0)), ());
+        let [older, newer] = [older, newer].map(|keys| append(&arena, keys));
+        let merged = Run::merge(&arena, &Run::sort(&arena, older.clone()), &Run::sort(&arena, newer.clone()));
+        assert_eq!(keys(&arena, &merged), expected);
+        let all: Vec<Pos> = older.iter().chain(&newer).copied().collect();
+        let at_once = Run::sort(&arena, all.clone());
+        assert!(at_once.positions == merged.positions, "the newest record of each key");
+        for run in [&merged, &at_once] {
+            for key in
+                ["", "a", "aaaaaaaab", "user", "user0000000", "user00000001", "user1", "v", "~"].iter().chain(expected)
+            {
+                let below = expected.iter().filter(|there| *there < key).count();
+                assert_eq!(run.below(&arena, key.as_bytes()), below, "{key}");
+                let not_above = expected.iter().filter(|there| *there <= key).count();
+                assert_eq!(run.not_above(&arena, key.as_bytes()), not_above, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_sorted_merged_and_searched_whatever_their_keys_have_in_common() {
+        check(&[], &[], &[]);
+        check(&["b", "a"], &[], &["a", "b"]);
+        check(&[], &["a"], &["a"]);
+        check(&["a", "a", "a"], &["a"], &["a"]);
+        check(
+            &["user00000001", "user00000003"],
+            &["user00000002", "user00000001"],
+            &["user00000001", "user00000002", "user00000003"],
+        );
+        check(&["user1", "user2"], &["a"], &["a", "user1", "user2"]);
+        check(&["same-prefix-1"], &["same-suffix-2"], &["same-prefix-1", "same-suffix-2"]);
+        check(
+            &["aaaaaaaab", "aaaaaaaa"],
+            &["aaaaaaaa\0", "aaaaaaaac", ""],
+            &["", "aaaaaaaa", "aaaaaaaa\0", "aaaaaaaab", "aaaaaaaac"],
+        );
+    }
+}
