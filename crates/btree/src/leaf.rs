@@ -473,8 +473,11 @@ mod tests {
                     let _ = leaf.search(&key);
                     let _ = leaf.search(leaf.prefix());
                     for i in 0..leaf.len() {
-                        let _ = leaf.record(i).and_then(|r| r.overflow());
+                        let record = leaf.record(i);
+                        let _ = record.and_then(|r| r.overflow());
+                        prop_assert_eq!(leaf.layout().span(&bytes, i).and_then(|span| span.record(&bytes)), record);
                     }
+                    prop_assert!(leaf.layout().span(&bytes, leaf.len()).is_err());
                 }
             }
         }
