@@ -147,6 +147,7 @@ pub(crate) struct Branch<'a> {
 
 impl<'a> Branch<'a> {
     /// Constant time, whatever the number of children.
+    #[inline]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Branch<'a>> {
         const SHORT: &str = "a branch is shorter than its header says";
         let n = usize::from(u16_at(body, COUNT).ok_or(SHORT)?);
@@ -199,6 +200,7 @@ impl<'a> Branch<'a> {
     }
 
     /// Child `i`.
+    #[inline]
     pub(crate) fn child(&self, i: usize) -> Decoded<Child> {
         let child = self.children.get(i).ok_or("a child number is beyond the branch")?;
         let word = |at| u64_at(child, at).unwrap_or(0);

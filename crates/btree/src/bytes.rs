@@ -3,16 +3,19 @@
 //! Every read is checked: past the end there is `None`, never a panic. Nothing here knows a page format.
 
 /// The little-endian `u16` at an offset.
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// The little-endian `u32` at an offset.
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// The little-endian `u64` at an offset.
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
@@ -32,7 +35,17 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
 }
 
 /// The LEB128 number at the beginning of `bytes` and its length; `None` if it is cut off or exceeds 32 bits.
+#[inline]
 pub(crate) fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
+    // Nearly every number that a tree stores takes one byte or two.
+    match *bytes {
+        [a, ..] if a < 0x80 => Some((u32::from(a), 1)),
+        [a, b, ..] if b < 0x80 => Some((u32::from(a & 0x7f) | u32::from(b) << 7, 2)),
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &[u8]) -> Option<(u32, usize)> {
     let mut value = 0u32;
     for (i, &byte) in bytes.iter().take(5).enumerate() {
         let part = u32::from(byte & 0x7f);
@@ -51,6 +64,7 @@ pub(crate) fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
 ///
 /// If the heads of two strings differ, they order as the strings; if not, the strings themselves must be compared
 /// (`a` and `a\0` have one head).
+#[inline]
 pub(crate) fn head4(bytes: &[u8]) -> u32 {
     let mut first = [0u8; 4];
     let len = bytes.len().min(4);
@@ -59,6 +73,7 @@ pub(crate) fn head4(bytes: &[u8]) -> u32 {
 }
 
 /// As [`head4`] with eight bytes.
+#[inline]
 pub(crate) fn head8(bytes: &[u8]) -> u64 {
     let mut first = [0u8; 8];
     let len = bytes.len().min(8);

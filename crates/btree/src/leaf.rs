@@ -96,7 +96,14 @@ pub(crate) fn entry_len(entry: &RawEntry<'_>) -> usize {
         + entry.payload.len()
 }
 
+/// Bytes of a body with `entries` entries that a search reads before it knows a record: header, heads and offsets, if the prefix
+/// is short.
+pub(crate) fn search_len(entries: u64) -> usize {
+    HEADER_LEN + usize::try_from(entries).unwrap_or(usize::MAX).saturating_mul(SLOT_LEN)
+}
+
 /// Bytes before the slots.
+#[inline]
 pub(crate) fn fixed_len(prefix: usize) -> usize {
     HEADER_LEN + padded(prefix, PREFIX_ALIGN)
 }
@@ -165,6 +172,69 @@ impl Record<'_> {
     }
 }
 
+const BAD_RECORD: &str = "a record of a leaf does not lie within it";
+
+/// Where a record's parts are in the body of its leaf, which they lie within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    suffix: usize,
+    payload: usize,
+    end: usize,
+    place: Place,
+}
+
+impl Span {
+    /// The record at an offset of the body, its bounds checked.
+    #[inline]
+    fn decode(body: &[u8], at: usize) -> Decoded<Span> {
+        let rest = body.get(at..).ok_or(BAD_RECORD)?;
+        let (suffix_len, a) = varint(rest).ok_or(BAD_RECORD)?;
+        let (mark, b) = varint(&rest[a..]).ok_or(BAD_RECORD)?;
+        let (place, len) = match mark {
+            OVERFLOW_MARK => (Place::Overflow, overflow::REF_LEN),
+            mark if mark % 2 == 0 => (Place::Inline, (mark / 2) as usize),
+            _ => return Err("a record of a leaf is of an unknown kind"),
+        };
+        let suffix = at + a + b;
+        let payload = suffix.saturating_add(suffix_len as usize);
+        let end = payload.saturating_add(len);
+        if end > body.len() {
+            return Err(BAD_RECORD);
+        }
+        Ok(Span { suffix, payload, end, place })
+    }
+
+    /// The record itself; `body` must be the one that this was decoded from.
+    #[inline]
+    pub(crate) fn record<'a>(&self, body: &'a [u8]) -> Decoded<Record<'a>> {
+        let bytes = body.get(self.suffix..self.end).ok_or(BAD_RECORD)?;
+        let (suffix, payload) = bytes.split_at_checked(self.payload - self.suffix).ok_or(BAD_RECORD)?;
+        Ok(Record { suffix, place: self.place, payload })
+    }
+}
+
+/// Where the records of a parsed leaf are found: what a cursor keeps in order to step without parsing the leaf again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    offsets: usize,
+    len: usize,
+}
+
+impl Layout {
+    /// Number of entries, at least 1.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where entry `i` is; `body` must be that of the leaf.
+    #[inline]
+    pub(crate) fn span(&self, body: &[u8], i: usize) -> Decoded<Span> {
+        let at = u16_at(body, self.offsets + OFFSET_LEN * i).filter(|_| i < self.len);
+        Span::decode(body, usize::from(at.ok_or("an entry number is beyond the leaf")?))
+    }
+}
+
 /// A leaf's body, its arrays checked against its length; records are checked when they are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaf<'a> {
@@ -176,6 +246,7 @@ pub(crate) struct Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// Constant time, whatever the number of entries.
+    #[inline]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Leaf<'a>> {
         const SHORT: &str = "a leaf is shorter than its header says";
         let n = usize::from(u16_at(body, COUNT).ok_or(SHORT)?);
@@ -214,19 +285,16 @@ impl<'a> Leaf<'a> {
     }
 
     /// Entry `i`, its bounds checked.
+    #[inline]
     pub(crate) fn record(&self, i: usize) -> Decoded<Record<'a>> {
-        const BAD: &str = "a record of a leaf does not lie within it";
         let at = self.offsets.get(i).ok_or("an entry number is beyond the leaf")?;
-        let rest = self.body.get(usize::from(u16::from_le_bytes(*at))..).ok_or(BAD)?;
-        let (suffix_len, a) = varint(rest).ok_or(BAD)?;
-        let (mark, b) = varint(rest.get(a..).ok_or(BAD)?).ok_or(BAD)?;
-        let (suffix, rest) = rest[a + b..].split_at_checked(suffix_len as usize).ok_or(BAD)?;
-        let (place, len) = match mark {
-            OVERFLOW_MARK => (Place::Overflow, overflow::REF_LEN),
-            mark if mark % 2 == 0 => (Place::Inline, (mark / 2) as usize),
-            _ => return Err("a record of a leaf is of an unknown kind"),
-        };
-        Ok(Record { suffix, place, payload: rest.get(..len).ok_or(BAD)? })
+        Span::decode(self.body, usize::from(u16::from_le_bytes(*at)))?.record(self.body)
+    }
+
+    /// What to keep for reading records without this.
+    #[inline]
+    pub(crate) fn layout(&self) -> Layout {
+        Layout { offsets: fixed_len(self.prefix.len()) + HEAD_LEN * self.len(), len: self.len() }
     }
 
     /// The head of entry `i`, which must be below [`Leaf::len`].
@@ -405,8 +473,11 @@ mod tests {
                     let _ = leaf.search(&key);
                     let _ = leaf.search(leaf.prefix());
                     for i in 0..leaf.len() {
-                        let _ = leaf.record(i).and_then(|r| r.overflow());
+                        let record = leaf.record(i);
+                        let _ = record.and_then(|r| r.overflow());
+                        prop_assert_eq!(leaf.layout().span(&bytes, i).and_then(|span| span.record(&bytes)), record);
                     }
+                    prop_assert!(leaf.layout().span(&bytes, leaf.len()).is_err());
                 }
             }
         }

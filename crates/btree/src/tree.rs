@@ -12,10 +12,10 @@ use crate::branch::{Branch, Child};
 use crate::bytes::u64_at;
 use crate::error::{Decoded, Error, Result};
 use crate::filter::Filters;
-use crate::leaf::{Leaf, Place, Record};
+use crate::leaf::{self, Leaf, Place, Record};
 use crate::overflow::{self, OverflowRef};
 use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW};
-use halodb_pager::{Page, PageKind, PageRef, Root, Snapshot};
+use halodb_pager::{PAGE_HEADER_LEN, Page, PageKind, PageRef, Proof, Root, Snapshot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What the tree needs to know beside the file.
@@ -41,6 +41,9 @@ pub struct Tree {
 
 const TAG_LEN: usize = 0;
 const TAG_HEIGHT: usize = 8;
+
+/// A leaf is prefetched up to this many bytes: heads of many small entries are more than a search reads of them.
+const PREFETCH_LEN: usize = 512;
 
 /// The root to commit for a tree of `len` entries and `height` levels.
 pub(crate) fn make_root(page: PageRef, len: u64, height: u8) -> Root {
@@ -124,8 +127,11 @@ impl Tree {
             let branch = self.branch(at, level)?;
             let index = self.decoded(at, branch.find(key))?;
             let child = self.decoded(at, branch.child(index))?;
-            if level == 1 && self.denied(&branch, index, child.at, &hash) {
-                return Ok(None);
+            if level == 1 {
+                if self.denied(&branch, index, child.at, &hash) {
+                    return Ok(None);
+                }
+                self.prefetch_leaf(&child);
             }
             at = child.at;
             level -= 1;
@@ -164,30 +170,65 @@ impl Tree {
         Some((self.root?.page, self.height.checked_sub(1)?))
     }
 
+    #[inline]
     fn page(&self, at: PageRef, kind: PageKind, level: u8) -> Result<Page<'_>> {
         let page = self.snapshot.page(at)?;
         if page.kind() != kind || page.level() != level {
-            return Err(self.corrupt(
-                at,
-                format!(
-                    "it is of kind {} and level {} where kind {} and level {level} is expected",
-                    page.kind().0,
-                    page.level(),
-                    kind.0
-                ),
-            ));
+            return Err(self.unexpected(&page, kind, level));
         }
         Ok(page)
     }
 
+    #[cold]
+    fn unexpected(&self, page: &Page<'_>, kind: PageKind, level: u8) -> Error {
+        self.corrupt(
+            page.proof().at(),
+            format!(
+                "it is of kind {} and level {} where kind {} and level {level} is expected",
+                page.kind().0,
+                page.level(),
+                kind.0
+            ),
+        )
+    }
+
+    /// Lets a leaf's header and heads come into the cache while something else is looked at.
+    #[inline]
+    pub(crate) fn prefetch_leaf(&self, child: &Child) {
+        let len = PAGE_HEADER_LEN + leaf::search_len(child.entries);
+        self.snapshot.prefetch(child.at, len.min(PREFETCH_LEN));
+    }
+
     /// A leaf.
+    #[inline]
     pub(crate) fn leaf(&self, at: PageRef) -> Result<Leaf<'_>> {
-        self.decoded(at, Leaf::parse(self.page(at, LEAF, 0)?.body()))
+        self.proven_leaf(at).map(|(leaf, _)| leaf)
+    }
+
+    /// A leaf, and what to have its page again by.
+    #[inline]
+    pub(crate) fn proven_leaf(&self, at: PageRef) -> Result<(Leaf<'_>, Proof)> {
+        let page = self.page(at, LEAF, 0)?;
+        Ok((self.decoded(at, Leaf::parse(page.body()))?, page.proof()))
+    }
+
+    /// The body of a leaf or branch that was proven before, kind and level included.
+    #[inline]
+    pub(crate) fn body_again(&self, proof: Proof) -> Result<&[u8]> {
+        Ok(self.snapshot.page_again(proof)?.body())
     }
 
     /// A branch, which must be of this level, 1 or more.
+    #[inline]
     pub(crate) fn branch(&self, at: PageRef, level: u8) -> Result<Branch<'_>> {
-        self.decoded(at, Branch::parse(self.page(at, BRANCH, level)?.body()))
+        self.proven_branch(at, level).map(|(branch, _)| branch)
+    }
+
+    /// A branch, and what to have its page again by.
+    #[inline]
+    pub(crate) fn proven_branch(&self, at: PageRef, level: u8) -> Result<(Branch<'_>, Proof)> {
+        let page = self.page(at, BRANCH, level)?;
+        Ok((self.decoded(at, Branch::parse(page.body()))?, page.proof()))
     }
 
     /// Child `index` of a branch at `at`.
@@ -201,6 +242,7 @@ impl Tree {
     }
 
     /// The value of a record of the leaf at `at`.
+    #[inline]
     pub(crate) fn value<'a>(&'a self, at: PageRef, record: &Record<'a>) -> Result<&'a [u8]> {
         match record.place {
             Place::Inline => Ok(record.payload),
@@ -215,6 +257,7 @@ impl Tree {
     }
 
     /// What a decoder said about the page at `at`.
+    #[inline]
     pub(crate) fn decoded<T>(&self, at: PageRef, decoded: Decoded<T>) -> Result<T> {
         decoded.map_err(|what| self.corrupt(at, what))
     }

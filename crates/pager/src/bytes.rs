@@ -3,18 +3,21 @@
 //! The fixed-place functions are for offsets that are compile-time constants inside a buffer of known length; whatever
 //! comes from a disk is read with [`varint`], which is total.
 
+#[inline]
 pub(crate) fn u16_at(buf: &[u8], at: usize) -> u16 {
     let mut b = [0; 2];
     b.copy_from_slice(&buf[at..at + 2]);
     u16::from_le_bytes(b)
 }
 
+#[inline]
 pub(crate) fn u32_at(buf: &[u8], at: usize) -> u32 {
     let mut b = [0; 4];
     b.copy_from_slice(&buf[at..at + 4]);
     u32::from_le_bytes(b)
 }
 
+#[inline]
 pub(crate) fn u64_at(buf: &[u8], at: usize) -> u64 {
     let mut b = [0; 8];
     b.copy_from_slice(&buf[at..at + 8]);

@@ -4,16 +4,22 @@
 //! pages that were verified before (see `snapshot.rs`). This file decides nothing about what may be written when.
 
 use crate::error::{Error, Result};
-use crate::id::{Identity, PageRef};
+use crate::id::{Identity, MAX_PAGE_SIZE, PageRef};
 use crate::meta::{META_LEN, Meta};
 use crate::page::{self, Header, Summer};
 use halodb_vfs::{File, FileExt, Mapping, mutant};
+use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Extents are read in pieces of this many bytes, so that a damaged length cannot claim memory.
-const PIECE: usize = 256 * 1024;
+/// Extents are read in pieces of this many bytes, so that a damaged length cannot claim memory. Every page is one piece.
+const PIECE: usize = MAX_PAGE_SIZE as usize;
+
+thread_local! {
+    /// Where [`PageFile::read`] reads to, between two reads: the first touch of a page needs no memory of its own.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Sizes of the address range to reserve, tried in this order.
 const RESERVATIONS: [u64; 4] = [1 << 40, 1 << 36, 1 << 33, 1 << 30];
@@ -68,10 +74,21 @@ impl PageFile {
         Ok((header, bytes))
     }
 
-    fn read(&self, at: PageRef, mut each: impl FnMut(&[u8])) -> Result<Header> {
+    fn read(&self, at: PageRef, each: impl FnMut(&[u8])) -> Result<Header> {
+        // A thread that is ending has no buffer any more.
+        let mut buf = BUFFER.try_with(Cell::take).unwrap_or_default();
+        let needed = (u64::from(at.pages) * self.page_size()).min(PIECE as u64) as usize;
+        if buf.len() < needed {
+            buf.resize(needed, 0);
+        }
+        let header = self.read_pieces(at, &mut buf[..needed], each);
+        let _ = BUFFER.try_with(|kept| kept.set(buf));
+        header
+    }
+
+    fn read_pieces(&self, at: PageRef, buf: &mut [u8], mut each: impl FnMut(&[u8])) -> Result<Header> {
         let mut left = u64::from(at.pages) * self.page_size();
         let mut offset = self.offset(at.id.0);
-        let mut buf = vec![0; left.min(PIECE as u64) as usize];
         let mut summer = Summer::new(self.seed);
         let mut header = None;
         while left > 0 {

@@ -33,22 +33,27 @@ pub struct Stamp(u64);
 
 impl Stamp {
     /// From its parts; bits that do not fit their part are cut off.
+    #[inline]
     pub fn new(epoch: u32, generation: u64) -> Self {
         Stamp((u64::from(epoch) << GENERATION_BITS) | (generation & MAX_GENERATION))
     }
     /// From its stored form.
+    #[inline]
     pub fn from_raw(raw: u64) -> Self {
         Stamp(raw)
     }
     /// The stored form.
+    #[inline]
     pub fn raw(self) -> u64 {
         self.0
     }
     /// The open epoch.
+    #[inline]
     pub fn epoch(self) -> u32 {
         (self.0 >> GENERATION_BITS) as u32
     }
     /// The generation.
+    #[inline]
     pub fn generation(self) -> u64 {
         self.0 & MAX_GENERATION
     }

@@ -32,6 +32,7 @@ mod open;
 mod page;
 mod pager;
 mod pending;
+mod prefetch;
 mod probe;
 mod raw;
 mod shared;
@@ -52,7 +53,7 @@ pub use open::{Opened, OtherSlot};
 pub use pager::Pager;
 pub use probe::is_written;
 pub use raw::{RawPage, RawPages, read_identity};
-pub use snapshot::{Page, Snapshot};
+pub use snapshot::{Page, Proof, Snapshot};
 pub use stats::PagerStats;
 pub use txn::WriteTxn;
 

@@ -157,6 +157,7 @@ impl Meta {
     }
 
     /// The stamp of everything written for this meta.
+    #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp::new(self.epoch, self.generation)
     }
@@ -165,12 +166,30 @@ impl Meta {
     pub(crate) fn admits(&self, at: PageRef) -> Result<(), String> {
         admits(self.page_count, self.stamp(), at)
     }
+
+    /// As [`Meta::admits`] without saying why not.
+    #[inline]
+    pub(crate) fn may_hold(&self, at: PageRef) -> bool {
+        within(self.page_count, at) && not_younger(self.stamp(), at)
+    }
+}
+
+/// Whether a page or extent lies among the data pages of a file of `page_count` pages.
+#[inline]
+fn within(page_count: u64, at: PageRef) -> bool {
+    let end = at.id.0.checked_add(u64::from(at.pages));
+    at.id.0 >= FIRST_PAGE && at.pages > 0 && end.is_some_and(|end| end <= page_count)
+}
+
+/// Whether a page can have been written by a commit with the stamp `newest` or one before it.
+#[inline]
+fn not_younger(newest: Stamp, at: PageRef) -> bool {
+    at.stamp.epoch() <= newest.epoch() && at.stamp.generation() <= newest.generation()
 }
 
 /// See [`Meta::admits`].
 pub(crate) fn admits(page_count: u64, newest: Stamp, at: PageRef) -> Result<(), String> {
-    let end = at.id.0.checked_add(u64::from(at.pages));
-    if at.id.0 < FIRST_PAGE || at.pages == 0 || end.is_none_or(|end| end > page_count) {
+    if !within(page_count, at) {
         return Err(format!(
             "a reference to {} pages from page {} in a file whose data pages are {FIRST_PAGE} to {}",
             at.pages,
@@ -178,7 +197,7 @@ pub(crate) fn admits(page_count: u64, newest: Stamp, at: PageRef) -> Result<(), 
             page_count - 1
         ));
     }
-    if at.stamp.epoch() > newest.epoch() || at.stamp.generation() > newest.generation() {
+    if !not_younger(newest, at) {
         return Err(format!(
             "a reference to page {} of epoch {} generation {} in a commit of epoch {} generation {}",
             at.id.0,

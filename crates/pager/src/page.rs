@@ -93,17 +93,30 @@ impl Header {
     }
 }
 
+/// Whether [`Header::decode`] would accept the page: what is asked of every page at every touch, and therefore without
+/// a message and without a header in between.
+#[inline]
+pub(crate) fn states(page: &[u8], expect: PageRef) -> bool {
+    let Some(head) = page.first_chunk::<PAGE_HEADER_LEN>() else { return false };
+    u64_at(head, ID) == expect.id.0
+        && u64_at(head, STAMP) == expect.stamp.raw()
+        && u16_at(head, ZERO) == 0
+        && u32_at(head, PAGES) == expect.pages
+}
+
 /// What the header of an unknown page states about itself; nothing of it is checked.
 pub(crate) fn stated(head: &[u8; PAGE_HEADER_LEN]) -> PageRef {
     PageRef { id: PageId(u64_at(head, ID)), stamp: Stamp::from_raw(u64_at(head, STAMP)), pages: u32_at(head, PAGES) }
 }
 
 /// Kind of a page whose header was compared before.
+#[inline]
 pub(crate) fn kind_of(page: &[u8]) -> PageKind {
     PageKind(page[KIND])
 }
 
 /// Level of a page whose header was compared before.
+#[inline]
 pub(crate) fn level_of(page: &[u8]) -> u8 {
     page[LEVEL]
 }

@@ -10,14 +10,16 @@
 
 use crate::error::{Error, Result};
 use crate::id::{PAGE_HEADER_LEN, PageKind, PageRef, Root, Stamp};
-use crate::meta::{self, Meta};
+use crate::meta::Meta;
 use crate::page::{self, Header};
+use crate::prefetch::prefetch;
 use crate::shared::Shared;
 use crate::verified::Verified;
 use halodb_vfs::Mapping;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One committed version of the file, pinned. Clones are cheap and pin the same version.
 ///
@@ -43,16 +45,22 @@ pub struct Snapshot {
 
 /// What a commit published. Registered in [`Shared::live`] as long as it exists.
 pub(crate) struct Version {
+    /// No other version in this process has it, of this file or another: what a [`Proof`] is bound to.
+    serial: u64,
     shared: Arc<Shared>,
     meta: Meta,
     mapping: Arc<Mapping>,
     verified: Verified,
 }
 
+/// The next version's serial number.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
 impl Version {
     pub(crate) fn new(shared: &Arc<Shared>, meta: Meta, mapping: Arc<Mapping>, verified: Verified) -> Arc<Self> {
         shared.live.lock().insert(meta.generation, meta.page_count);
-        Arc::new(Version { shared: shared.clone(), meta, mapping, verified })
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Version { serial, shared: shared.clone(), meta, mapping, verified })
     }
 }
 
@@ -71,6 +79,7 @@ impl Snapshot {
         &self.version.shared
     }
 
+    #[inline]
     pub(crate) fn meta(&self) -> &Meta {
         &self.version.meta
     }
@@ -96,6 +105,7 @@ impl Snapshot {
         self.meta().page_count
     }
     /// Bytes per page.
+    #[inline]
     pub fn page_size(&self) -> u32 {
         self.meta().identity.page_size
     }
@@ -112,27 +122,83 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Corrupt`] if the reference lies outside this version, or the page is not the one it means;
     /// [`Error::Io`] if the first touch cannot read it.
+    #[inline]
     pub fn page(&self, at: PageRef) -> Result<Page<'_>> {
         let version = &*self.version;
+        if let Some(admitted) = self.admit(at)
+            && version.verified.get(at.id.0)
+            && let Some(bytes) = self.bytes(admitted)
+            && page::states(bytes, at)
+        {
+            return Ok(Page { bytes, proof: Proof(admitted) });
+        }
+        self.first_touch(at)
+    }
+
+    /// [`Snapshot::page`] for a page that is not verified yet, or is not the one that is meant.
+    #[cold]
+    #[inline(never)]
+    fn first_touch(&self, at: PageRef) -> Result<Page<'_>> {
+        let version = &*self.version;
         let file = &version.shared.file;
-        self.admits(at)?;
+        let admitted = self.admits(at)?;
         if !version.verified.get(at.id.0) {
             file.verify(at)?;
             version.verified.set(at.id.0);
         }
-        let len = u64::from(at.pages) * file.page_size();
-        #[expect(unsafe_code, reason = "the pager promises that pages of a live version do not change")]
-        let bytes = usize::try_from(len).ok().and_then(|len| {
-            // SAFETY: the extent lies within this version's page count (`admits`), and the file is at least that long
-            // when a version is made and is not cut while the version is registered. Its pages are reachable from this
-            // version, so the writer does not touch them as long as the version is registered, and the slice borrows
-            // the snapshot that keeps it so.
-            unsafe { version.mapping.slice(file.offset(at.id.0), len) }
-        });
-        let bytes = bytes.ok_or_else(|| file.corrupt(at.id.0, "the page lies outside the mapped range"))?;
+        let bytes =
+            self.bytes(admitted).ok_or_else(|| file.corrupt(at.id.0, "the page lies outside the mapped range"))?;
         // An extent verified under another length, or a reference to an earlier writing of this page, ends here.
         Header::decode(bytes, at).map_err(|what| file.corrupt(at.id.0, what))?;
-        Ok(Page { bytes })
+        Ok(Page { bytes, proof: Proof(admitted) })
+    }
+
+    /// A page that this version gave before, for a bounds check. A proof from another version is worth nothing: then
+    /// this is [`Snapshot::page`].
+    ///
+    /// # Errors
+    /// None for a proof of this version, otherwise as [`Snapshot::page`].
+    #[inline]
+    pub fn page_again(&self, proof: Proof) -> Result<Page<'_>> {
+        match self.bytes(proof.0) {
+            Some(bytes) => Ok(Page { bytes, proof }),
+            None => self.page(proof.0.at),
+        }
+    }
+
+    /// Begins to load the first `len` bytes of a page, one page at most, into the processor's cache, so that a read soon
+    /// after waits less. A hint: it checks nothing, brings nothing in from the disk, and for a reference to nowhere does
+    /// nothing.
+    #[inline]
+    pub fn prefetch(&self, at: PageRef, len: usize) {
+        let offset = at.id.0.checked_mul(u64::from(self.page_size()));
+        if let Some(address) = offset.and_then(|offset| self.version.mapping.address(offset)) {
+            prefetch(address, len.min(self.page_size() as usize));
+        }
+    }
+
+    /// The mapped bytes of an extent that this version admits; `None` if it was another version that did, or if the
+    /// mapping does not reach so far.
+    #[inline]
+    #[expect(unsafe_code, reason = "the pager promises that pages of a live version do not change")]
+    fn bytes(&self, admitted: Admitted) -> Option<&[u8]> {
+        let version = &*self.version;
+        if admitted.version != version.serial {
+            return None;
+        }
+        let page_size = u64::from(self.page_size());
+        let len = usize::try_from(u64::from(admitted.at.pages) * page_size).ok()?;
+        // SAFETY: the extent lies within this version's page count (`admit` compared it), and the file is at least that
+        // long when a version is made and is not cut while the version is registered. Its pages are reachable from this
+        // version, so the writer does not touch them as long as the version is registered, and the slice borrows the
+        // snapshot that keeps it so.
+        unsafe { version.mapping.slice(admitted.at.id.0 * page_size, len) }
+    }
+
+    /// The way to every [`Admitted`].
+    #[inline]
+    fn admit(&self, at: PageRef) -> Option<Admitted> {
+        self.meta().may_hold(at).then_some(Admitted { version: self.version.serial, at })
     }
 
     /// Reads a page or extent again from the disk and verifies it, whether or not that was done before. Costs the read.
@@ -144,13 +210,13 @@ impl Snapshot {
         self.shared().file.verify(at)
     }
 
-    fn admits(&self, at: PageRef) -> Result<()> {
-        let meta = self.meta();
-        meta::admits(meta.page_count, meta.stamp(), at).map_err(|what| self.refused(at, what))
+    fn admits(&self, at: PageRef) -> Result<Admitted> {
+        self.admit(at).ok_or_else(|| self.refused(at))
     }
 
     #[cold]
-    fn refused(&self, at: PageRef, what: String) -> Error {
+    fn refused(&self, at: PageRef) -> Error {
+        let what = self.meta().admits(at).err().unwrap_or_default();
         self.shared().file.corrupt(at.id.0, what)
     }
 }
@@ -170,18 +236,46 @@ impl fmt::Debug for Snapshot {
 #[derive(Clone, Copy)]
 pub struct Page<'a> {
     bytes: &'a [u8],
+    proof: Proof,
+}
+
+/// Remembers that a version gave a page, for [`Snapshot::page_again`]; what a cursor keeps instead of a borrow.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof(Admitted);
+
+/// A reference that lies within the version with this serial number.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    version: u64,
+    at: PageRef,
+}
+
+impl Proof {
+    /// The page.
+    #[inline]
+    pub fn at(&self) -> PageRef {
+        self.0.at
+    }
 }
 
 impl<'a> Page<'a> {
+    /// What to keep in order to have this page again cheaply.
+    #[inline]
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
     /// Its kind.
+    #[inline]
     pub fn kind(&self) -> PageKind {
         page::kind_of(self.bytes)
     }
     /// A byte the layer above chose when writing (the tree: the level).
+    #[inline]
     pub fn level(&self) -> u8 {
         page::level_of(self.bytes)
     }
     /// All bytes after the header: what was written, then zeros.
+    #[inline]
     pub fn body(&self) -> &'a [u8] {
         &self.bytes[PAGE_HEADER_LEN..]
     }

@@ -16,7 +16,7 @@ struct Chunk([AtomicU64; WORDS]);
 /// The bits of the pages of one version.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verified {
-    chunks: Arc<Vec<Arc<Chunk>>>,
+    chunks: Arc<[Arc<Chunk>]>,
 }
 
 impl Verified {
@@ -26,11 +26,12 @@ impl Verified {
         if needed <= self.chunks.len() {
             return;
         }
-        let mut chunks = Vec::clone(&self.chunks);
+        let mut chunks = self.chunks.to_vec();
         chunks.resize_with(needed, || Arc::new(Chunk([const { AtomicU64::new(0) }; WORDS])));
-        self.chunks = Arc::new(chunks);
+        self.chunks = chunks.into();
     }
 
+    #[inline]
     fn word(&self, page: u64) -> Option<(&AtomicU64, u64)> {
         let chunk = self.chunks.get(usize::try_from(page / PAGES_PER_CHUNK).ok()?)?;
         let bit = page % PAGES_PER_CHUNK;
@@ -38,6 +39,7 @@ impl Verified {
     }
 
     /// Whether the page (the first of its extent) was verified.
+    #[inline]
     pub(crate) fn get(&self, page: u64) -> bool {
         self.word(page).is_some_and(|(word, mask)| word.load(Ordering::Acquire) & mask != 0)
     }

@@ -7,7 +7,7 @@ use halodb_pager::{
 };
 use halodb_vfs::{OsVfs, SimVfs};
 use harness::script::{Step, World};
-use harness::{Edit, IDENTITY, commit, read};
+use harness::{Edit, IDENTITY, commit, directory, read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -313,6 +313,54 @@ fn a_reference_out_of_the_version_is_an_error_before_any_address_is_formed() {
     check(PageRef { stamp: Stamp::new(0, root.stamp.generation() + 1), ..root });
     check(PageRef { stamp: Stamp::new(1, root.stamp.generation()), ..root });
     check(PageRef { stamp: Stamp::new(0, 0), ..root });
+}
+
+#[test]
+fn a_proof_counts_in_the_version_that_gave_it_and_nowhere_else() {
+    let (_disk, pager) = new();
+    let (first, _) = commit(&pager, &[Edit::Add(1), Edit::Add(3)], 1).unwrap();
+    let pages: Vec<PageRef> = directory(&first).unwrap().1.iter().map(|(at, _)| *at).collect();
+    let proofs: Vec<_> = pages.iter().map(|at| first.page(*at).unwrap().proof()).collect();
+    let bodies: Vec<Vec<u8>> = pages.iter().map(|at| first.page(*at).unwrap().body().to_vec()).collect();
+    for ((proof, at), body) in proofs.iter().zip(&pages).zip(&bodies) {
+        assert_eq!(proof.at(), *at);
+        assert_eq!(first.page_again(*proof).unwrap().body(), body);
+        assert_eq!(first.clone().page_again(*proof).unwrap().body(), body);
+    }
+
+    // A later version that still has the pages proves them anew.
+    let (second, _) = commit(&pager, &[Edit::Add(1)], 2).unwrap();
+    assert_eq!(second.page_again(proofs[1]).unwrap().body(), bodies[1]);
+
+    // A version in which the place was written again refuses what the proof means.
+    drop((first, second));
+    let mut newest = None;
+    for number in 3..9 {
+        newest = Some(commit(&pager, &[Edit::Replace(0), Edit::Replace(1)], number).unwrap().0);
+    }
+    let newest = newest.unwrap();
+    let live = directory(&newest).unwrap().1;
+    assert!(live.iter().any(|(at, _)| pages.iter().any(|old| old.id == at.id)), "no page was reused");
+    let stale = pages.iter().position(|old| live.iter().any(|(at, _)| at.id == old.id)).unwrap();
+    assert!(matches!(newest.page_again(proofs[stale]), Err(Error::Corrupt { .. })));
+
+    // So does a version of another file that happens to have the same generation.
+    let (_other_disk, other) = new();
+    let snapshot = other.snapshot();
+    assert!(matches!(snapshot.page_again(proofs[0]), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn prefetching_is_a_hint_that_any_reference_may_give() {
+    let (_disk, pager) = new();
+    let (snapshot, state) = commit(&pager, &[Edit::Add(1)], 1).unwrap();
+    let root = snapshot.roots()[0].page;
+    for id in [root.id.0, 0, snapshot.page_count(), 1 << 40, u64::MAX] {
+        for len in [0, 1, 4096, usize::MAX] {
+            snapshot.prefetch(PageRef { id: PageId(id), ..root }, len);
+        }
+    }
+    assert_eq!(read(&snapshot).unwrap(), state);
 }
 
 #[test]

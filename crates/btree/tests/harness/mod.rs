@@ -148,8 +148,9 @@ pub(crate) fn compare(tree: &Tree, model: &Model) {
     }
     assert_eq!(cursor.key(), None);
     cursor.seek_last().unwrap();
-    for key in model.keys().rev() {
+    for (key, value) in model.iter().rev() {
         assert_eq!(cursor.key(), Some(&key[..]));
+        assert!(cursor.value().unwrap() == Some(&value[..]), "value of {key:?} on the way back");
         cursor.prev().unwrap();
     }
     assert_eq!(cursor.key(), None);
