@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use rustix::fs::{Advice, fadvise};
+
 /// Drops every file below `dir`. Pages that were not written yet are written first.
-#[expect(unsafe_code, reason = "the standard library cannot advise the system about a file")]
 pub(super) fn drop_cache(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -15,11 +15,7 @@ pub(super) fn drop_cache(dir: &Path) -> io::Result<()> {
         } else if entry.file_type()?.is_file() {
             let file = File::open(entry.path())?;
             file.sync_all()?;
-            // SAFETY: the descriptor is open for the whole call, which reads and writes no memory of this process.
-            let code = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-            if code != 0 {
-                return Err(io::Error::from_raw_os_error(code));
-            }
+            fadvise(&file, 0, None, Advice::DontNeed)?;
         }
     }
     Ok(())
