@@ -145,7 +145,7 @@ fn achieved(cell: Option<&Cell>) -> Achieved {
     }
 }
 
-/// A value in the unit that [`unit`] names: sizes are recorded in bytes and shown in MiB.
+/// A value in the unit that [`unit()`] names: sizes are recorded in bytes and shown in MiB.
 pub(crate) fn in_unit(value: f64, unit: Unit) -> f64 {
     match unit {
         Unit::Bytes => value / f64::from(1 << 20),

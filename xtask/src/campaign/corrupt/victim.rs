@@ -134,7 +134,7 @@ impl Victim {
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
         // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
-        session.step(&Op::Commit((0..80).map(|key| put(key, 25)).collect(), Durability::Sync))?;
+        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
@@ -148,7 +148,7 @@ impl Victim {
             last.push(Last { before, segment: now, begin, end });
             Ok::<(), Stop>(())
         };
-        for key in 0..10 {
+        for key in 0..8 {
             commit(
                 &mut session,
                 Op::CommitIf(
