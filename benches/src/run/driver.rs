@@ -208,6 +208,7 @@ impl Driver<'_> {
     /// One worker process from beginning to end; its rows go into `file`.
     fn worker(&mut self, group: &Group, kind: Kind, round: u32, file: &mut ResultFile) -> Result<(), Stop> {
         let dir = tempfile::Builder::new().prefix(kind.name).tempdir_in(self.scratch)?;
+        self.before()?;
         machine::write_back();
         let mut child = self.spawn(group, kind, round, dir.path())?;
         let (send, receive) = mpsc::channel();
@@ -261,6 +262,17 @@ impl Driver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the user wants to happen before each process.
+    fn before(&self) -> Result<(), Stop> {
+        let Some(line) = &self.options.before else { return Ok(()) };
+        let status = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Stop::Failed(format!("the command of --before, {line:?}: {status}")))
+        }
     }
 
     fn spawn(&self, group: &Group, kind: Kind, round: u32, dir: &Path) -> Result<Child, Stop> {

@@ -102,6 +102,9 @@ pub(crate) struct RunOptions {
     /// Seconds after which a row counts as hanging
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub(crate) row_limit: u64,
+    /// A command for the shell before each measured process, for instance one that waits until the machine is idle
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) before: Option<String>,
     /// Shows groups and rows, and runs nothing
     #[arg(long)]
     pub(crate) list: bool,

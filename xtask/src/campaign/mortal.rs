@@ -12,6 +12,7 @@ mod holding;
 mod judge;
 mod process;
 mod script;
+mod turn;
 mod words;
 
 pub use child::{Lie, Orders, serve};

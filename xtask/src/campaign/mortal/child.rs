@@ -2,6 +2,7 @@
 
 use super::holding::{Hold, Holder, HoldingVfs, PAGES};
 use super::script::{self, Act, History, How};
+use super::turn::Turn;
 use super::words::{Ack, Word};
 use crate::campaign::engine::Refusal;
 use crate::campaign::lying::{self, LyingVfs};
@@ -10,7 +11,7 @@ use halodb::vfs::{OsVfs, Vfs};
 use halodb::{Commit, Db, Durability, WriteOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// What a child does not do although it says so: only the self-tests of the campaigns ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -85,7 +86,7 @@ pub fn serve(orders: &Orders) -> Result<(), String> {
     let db = setup.builder(disk, &orders.dir, Create::IfMissing).durability(level).open().map_err(refused)?;
     holder.opened();
     say(Word::Open);
-    let child = Child { db, orders, writing: RwLock::new(()) };
+    let child = Child { db, orders, turn: Turn::default() };
     let outcomes: Vec<Result<(), String>> = std::thread::scope(|scope| {
         let start = |thread| {
             scope.spawn({
@@ -112,8 +113,8 @@ fn told(lie: Option<Lie>, level: Durability) -> Durability {
 struct Child<'a> {
     db: Db,
     orders: &'a Orders,
-    /// Held for reading by everything that writes, alone by what clears: so it is clear what comes before and after.
-    writing: RwLock<()>,
+    /// What clears is alone: so it is clear what comes before and after.
+    turn: Turn,
 }
 
 impl Child<'_> {
@@ -124,14 +125,18 @@ impl Child<'_> {
             number += 1;
             let (act, how) = script::act(seed, thread, number);
             if act == Act::Clear {
-                let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
-                say(Word::Clearing);
-                let seq = self.db.clear().map_err(refused)?.seq;
-                say(Word::Ack(Ack { thread, number, level: Durability::Sync, seq }));
+                self.turn.alone(|| {
+                    say(Word::Clearing);
+                    let seq = self.db.clear().map_err(refused)?.seq;
+                    say(Word::Ack(Ack { thread, number, level: Durability::Sync, seq }));
+                    Ok(())
+                })?;
             } else {
-                let _shared = self.writing.read().unwrap_or_else(PoisonError::into_inner);
-                let (level, seq) = self.one(act, how).map_err(refused)?;
-                say(Word::Ack(Ack { thread, number, level, seq }));
+                self.turn.shared(|| {
+                    let (level, seq) = self.one(act, how).map_err(refused)?;
+                    say(Word::Ack(Ack { thread, number, level, seq }));
+                    Ok(())
+                })?;
             }
             if number.is_multiple_of(150) {
                 self.db.flush().map_err(refused)?;
