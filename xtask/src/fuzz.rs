@@ -33,9 +33,8 @@ const FLAGS: &[&str] = &[
 /// Limits under which every input runs: a length from disk that drives an allocation is a finding, and so is a hang.
 const LIMITS: &[&str] = &["-rss_limit_mb=512", "-malloc_limit_mb=64", "-timeout=10"];
 
-/// Frames that are remembered of each allocation and release while inputs are looked for. AddressSanitizer never forgets a
-/// stack that it has seen, and a parser that calls itself has a new one for each nesting: with 30 frames that, and not
-/// the target, reached the limit of memory after a million runs.
+/// Frames that are remembered of each allocation and release while inputs are looked for: AddressSanitizer never forgets a
+/// stack that it has seen, and a parser that calls itself has a new one for each nesting.
 const SEARCH_STACK_DEPTH: u32 = 2;
 /// And while one input runs, when somebody wants to know where the memory came from.
 const INPUT_STACK_DEPTH: u32 = 30;
@@ -87,8 +86,9 @@ impl Fuzzer {
         let mut command = Command::new(&self.program);
         command
             .env("HALODB_FUZZ_TARGET", target.name)
-            // Freed memory is held back from reuse, but not so much that it passes for the target's own.
-            .env("ASAN_OPTIONS", format!("quarantine_size_mb=32:malloc_context_size={stack_depth}"))
+            // Freed memory is held back from reuse, long enough for one input, but not so much that it passes for the
+            // target's own: every size of allocation has once filled all of it, and the system gets little back.
+            .env("ASAN_OPTIONS", format!("quarantine_size_mb=8:malloc_context_size={stack_depth}"))
             .args(LIMITS)
             .current_dir(&self.root);
         command

@@ -14,7 +14,7 @@ use std::path::Path;
 pub(crate) const BLOOM: Target = Target { name: "bloom", max_len: 512, run: bloom, seeds: bloom_seeds };
 pub(crate) const MANIFEST: Target = Target { name: "manifest", max_len: 128, run: manifest, seeds: manifest_seeds };
 pub(crate) const BATCH: Target = Target { name: "batch", max_len: 4096, run: batch, seeds: batch_seeds };
-pub(crate) const CONFIG: Target = Target { name: "config", max_len: 1024, run: config, seeds: config_seeds };
+pub(crate) const CONFIG: Target = Target { name: "config", max_len: 512, run: config, seeds: config_seeds };
 
 const MANIFEST_LEN: usize = 96;
 

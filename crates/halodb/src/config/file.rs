@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::accept::Raw;
 use super::excerpt::{Excerpt, Lines};
@@ -37,69 +37,74 @@ const MAX_ROUNDS: usize = 20;
 
 pub(super) fn read_text(file: &Path, text: &str) -> Reading {
     let mut syntax = Vec::new();
-    let readable = without_misleading_lines(text, &mut syntax);
-    let (table, errors) = DeTable::parse_recoverable(&readable);
-    let mut walk = Walk {
-        file,
-        text,
-        lines: Lines::new(text),
-        no_toml: BTreeMap::new(),
-        unquoted: BTreeMap::new(),
-        reading: Reading::default(),
-    };
-    for error in errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        match text.get(span.clone()) {
-            Some(word) if !word.is_empty() && error.message().starts_with(UNQUOTED) => {
-                walk.unquoted.insert(span.start, span);
-            }
-            word => syntax.push((span, syntax_fault(error.message(), word.unwrap_or("")))),
+    let mut readable = text.to_owned();
+    let mut rounds_left = MAX_ROUNDS;
+    loop {
+        let (table, errors) = DeTable::parse_recoverable(&readable);
+        if rounds_left > 0
+            && let Some(next) = without_misleading_lines(&readable, &errors, &mut syntax)
+        {
+            drop(table);
+            readable = next;
+            rounds_left -= 1;
+            continue;
         }
+        let mut walk = Walk {
+            file,
+            text,
+            lines: Lines::new(text),
+            no_toml: BTreeMap::new(),
+            unquoted: BTreeMap::new(),
+            reading: Reading::default(),
+        };
+        for error in errors {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            match text.get(span.clone()) {
+                Some(word) if !word.is_empty() && error.message().starts_with(UNQUOTED) => {
+                    walk.unquoted.insert(span.start, span);
+                }
+                word => syntax.push((span, syntax_fault(error.message(), word.unwrap_or("")))),
+            }
+        }
+        walk.syntax(syntax);
+        walk.root(table.get_ref());
+        return walk.finish();
     }
-    walk.syntax(syntax);
-    walk.root(table.get_ref());
-    walk.finish()
 }
 
-/// The text with those wrong lines turned into spaces after which the parser would misunderstand others; all else keeps
-/// its place.
-fn without_misleading_lines(text: &str, syntax: &mut Vec<(Range<usize>, Fault)>) -> String {
-    let mut readable = text.to_owned();
-    for _ in 0..MAX_ROUNDS {
-        let (_, errors) = DeTable::parse_recoverable(&readable);
-        let mut bytes = readable.clone().into_bytes();
-        // What was blanked last, and what with the lines below: where one line has many errors, the first did it.
-        let (mut blank, mut blank_below) = (0..0, 0..0);
-        for error in errors {
-            let Some(span) = error.span().filter(|span| span.start <= bytes.len()) else {
-                continue;
-            };
-            if error.message().starts_with(NO_VALUE) {
-                if !blank.contains(&span.start) {
-                    blank = blank_line(&mut bytes, span.start);
-                }
-            } else if error.message().starts_with(UNCLOSED) {
-                if !blank_below.contains(&span.start) {
-                    // The keys below belong to it: nothing can be said about them.
-                    blank_below = blank_line(&mut bytes, span.start);
-                    while blank_below.end < bytes.len() && !begins_section(&bytes[blank_below.end..]) {
-                        blank_below.end = blank_line(&mut bytes, blank_below.end).end;
-                    }
-                    blank = blank_below.clone();
-                }
-            } else {
-                continue;
+/// The text with those wrong lines turned into spaces after which the parser misunderstood others; all else keeps its
+/// place. `None` if there are none.
+fn without_misleading_lines(text: &str, errors: &[Error], syntax: &mut Vec<(Range<usize>, Fault)>) -> Option<String> {
+    let mut bytes = Vec::new();
+    // What was blanked last, and what with the lines below: where one line has many errors, the first did it.
+    let (mut blank, mut blank_below) = (0..0, 0..0);
+    for error in errors {
+        let no_value = error.message().starts_with(NO_VALUE);
+        if !no_value && !error.message().starts_with(UNCLOSED) {
+            continue;
+        }
+        let Some(span) = error.span().filter(|span| span.start <= text.len()) else {
+            continue;
+        };
+        if bytes.is_empty() {
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        if no_value {
+            if !blank.contains(&span.start) {
+                blank = blank_line(&mut bytes, span.start);
             }
-            syntax.push((span, syntax_fault(error.message(), "")));
+        } else if !blank_below.contains(&span.start) {
+            // The keys below belong to it: nothing can be said about them.
+            blank_below = blank_line(&mut bytes, span.start);
+            while blank_below.end < bytes.len() && !begins_section(&bytes[blank_below.end..]) {
+                blank_below.end = blank_line(&mut bytes, blank_below.end).end;
+            }
+            blank = blank_below.clone();
         }
-        // Whole lines were replaced, hence whole characters.
-        let next = String::from_utf8(bytes).unwrap_or_else(|_| readable.clone());
-        if next == readable {
-            break;
-        }
-        readable = next;
+        syntax.push((span, syntax_fault(error.message(), "")));
     }
-    readable
+    // Whole lines were replaced, hence whole characters.
+    String::from_utf8(bytes).ok().filter(|next| !next.is_empty() && next != text)
 }
 
 /// Blanks the line of an offset; gives the line with its newline.
