@@ -9,12 +9,13 @@ use super::config::Setup;
 use super::engine::Partitions;
 use super::guard::{self, Watch};
 use super::noting::{noted, noting};
-use super::ops::{self, Op, Profile};
+use super::ops::{self, Op, Profile, Val, Write};
 use super::oracle::{History, Loss};
 use super::report::{Budget, Failure, Report};
 use super::rng::{Rng, derive, runner};
 use super::session::{Session, Step, Stop, honest, loss_of};
 use super::{Aim, MODES, Plan, shrink};
+use halodb::Durability;
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::{CrashMode, Fault, Repeat};
 use proptest::strategy::{Strategy, ValueTree};
@@ -201,7 +202,7 @@ fn fails_anywhere(setup: &Setup, steps: &[Op], strike: Strike) -> Option<String>
     })
 }
 
-/// The number of calls that a workload makes when nothing fails, and which of them synchronise a file.
+/// The number of calls that a workload makes when nothing fails, and which of them synchronise something.
 fn calls_of(setup: &Setup, steps: &[Op]) -> Result<(u64, Vec<u64>), String> {
     let run = || {
         noted();
@@ -246,6 +247,7 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
     disk.inject(strike.call, strike.fault, strike.repeat);
     // Moments after which things may be the worse for the fault.
     let mut suspect = Vec::new();
+    let mut moments = Vec::new();
     let history = match Session::<Partitions>::open(disk.clone(), honest, setup, &History::default(), Loss::Power, 0) {
         Ok(mut session) => {
             for (number, step) in steps.iter().enumerate() {
@@ -261,8 +263,10 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
             disk.heal();
             if fate == Fate::Poisoned || rng.below(8) == 0 {
                 suspect.push(disk.ops());
-                let merging = next_life(&mut session, &mut rng);
-                suspect.push(merging.map_err(|stop| format!("in the next life, {}", stop.text()))?);
+                let life = next_life(&mut session, &mut rng);
+                let life = life.map_err(|stop| format!("in the next life, {}", stop.text()))?;
+                suspect.push(life.merging);
+                moments = life.moments(&mut rng);
             } else if rng.below(2) == 0 {
                 // What failed is tried again.
                 suspect.push(disk.ops());
@@ -280,7 +284,7 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
         }
     };
     let last = disk.ops();
-    let mut moments = vec![(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)];
+    moments.extend([(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)]);
     for since in suspect {
         moments.extend((0..6).map(|_| ((since + rng.below(24)).min(last), rng.pick(MODES))));
     }
@@ -294,19 +298,56 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
     Ok(fate)
 }
 
+/// What the process did that came after the one with the fault: moments of its disk.
+struct NextLife {
+    /// When it began to open the database.
+    began: u64,
+    /// When each of its steps was done, the open first.
+    done: Vec<u64>,
+    /// When it began to merge.
+    merging: u64,
+}
+
+/// Moments of a recovery, and of a first merge, that are all taken: the metas are written again in them, and the log's
+/// surviving tail. Writing both metas of a page file again and synchronising them takes six.
+const SECURING: u64 = 8;
+
+impl NextLife {
+    /// Moments, and what the power leaves. What the dead process could not synchronise is lost with what was built on it, which
+    /// shows where all that is pending goes; what overwrites the only proof of it shows where that is torn.
+    fn moments(&self, rng: &mut Rng) -> Vec<(u64, CrashMode)> {
+        let mut moments: Vec<_> = self.done.iter().map(|&at| (at, CrashMode::Strict)).collect();
+        let securing = [self.began, self.merging].into_iter().flat_map(|since| since..since + SECURING);
+        for at in securing {
+            moments.push((at, rng.pick(&[CrashMode::Garbage, CrashMode::Garbage, CrashMode::Random])));
+        }
+        moments
+    }
+}
+
 /// The process dies, and the next one finds in the cache what may never have reached the disk: after a failed
-/// synchronisation it stays there, as if it were durable. It works on for a while and merges, and nothing is refused any
-/// more. Gives the moment at which it began to merge.
-fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<u64> {
+/// synchronisation it stays there, as if it were durable. It works on for a while, often with a commit that goes into
+/// whatever segment was prepared before, and merges, and nothing is refused any more.
+fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife> {
+    let began = session.disk().ops();
     session.step(&Op::Die)?;
-    let steps = ops::workload(Profile::FAULTS, 1..6).new_tree(&mut runner(rng.draw()));
-    for step in steps.expect("the strategy rejects nothing").current() {
+    let mut done = vec![session.disk().ops()];
+    let mut steps = ops::workload(Profile::FAULTS, 1..6)
+        .new_tree(&mut runner(rng.draw()))
+        .expect("the strategy rejects nothing")
+        .current();
+    if rng.below(2) == 0 {
+        let value = Val { len: rng.below(3_000) as u32, fill: 1 };
+        steps.insert(0, Op::Commit(vec![Write::Put(0, value)], Durability::Sync));
+    }
+    for step in steps {
         session.step(&step)?;
+        done.push(session.disk().ops());
     }
     let merging = session.disk().ops();
     session.step(&Op::Freeze)?;
     session.step(&Op::Drain)?;
-    Ok(merging)
+    Ok(NextLife { began, done, merging })
 }
 
 /// A refusal is fine once the fault has struck; a wrong answer never is.
