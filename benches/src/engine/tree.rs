@@ -3,7 +3,7 @@
 //! It takes the place of HaloDB in the group `tree`, beside peers that are a tree in a file. It can do what that group
 //! asks for; conditional removals and pops belong to the database.
 
-use halodb_btree::{Change, Cursor, Edits, Store, StoreOptions, Tree};
+use halodb::btree::{Change, Cursor, Edits, Store, StoreOptions, Tree};
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings, prefix_end};
 
