@@ -184,7 +184,7 @@ impl Driver<'_> {
     fn fresh(&self, group: &Group) -> ResultFile {
         let (commit, dirty) = machine::commit();
         let rows = group.rows.iter().filter(|row| selected(&self.options.rows, &row.name));
-        let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "run").collect();
+        let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "run").map(told).collect();
         ResultFile {
             version: VERSION,
             commit,
@@ -299,6 +299,16 @@ impl Driver<'_> {
     }
 }
 
+/// An argument as the results keep it: a path of this machine tells others nothing.
+fn told(argument: String) -> String {
+    let (name, path) = argument.split_once('=').map_or((None, &argument[..]), |(name, path)| (Some(name), path));
+    match (Path::new(path).is_absolute(), name) {
+        (false, _) => argument,
+        (true, None) => "DIR".into(),
+        (true, Some(name)) => format!("{name}=DIR"),
+    }
+}
+
 /// Ends a worker and what it has started, and waits for it.
 fn end_child(child: &mut Child) {
     machine::kill_group(child.id());
@@ -393,6 +403,12 @@ mod tests {
             done: vec![],
             curves: vec![],
         }
+    }
+
+    #[test]
+    fn a_command_is_kept_without_paths_of_the_machine() {
+        let kept = ["--dir", "/data/x", "--json=/tmp/a", "--group", "tree"].map(|argument| told(argument.into()));
+        assert_eq!(kept, ["--dir", "DIR", "--json=DIR", "--group", "tree"]);
     }
 
     #[test]

@@ -137,9 +137,28 @@ fn command(workload_seed: u64, strike: Option<Strike>) -> String {
     format!("cargo xtask faults --workload {workload_seed}{strike}")
 }
 
+/// One workload in four ends with a process that finds everything closed in order and does nothing but background work: it
+/// leaves no record, so that the next one takes the files for closed in order as well.
 fn draw(seed: u64) -> Vec<Op> {
     let tree = ops::workload(Profile::FAULTS, STEPS).new_tree(&mut runner(seed));
-    tree.expect("the strategy rejects nothing").current()
+    let mut steps = tree.expect("the strategy rejects nothing").current();
+    if has_quiet_end(seed) {
+        steps.extend((0..3).map(|key| filler(key, 2_500)));
+        steps.extend(QUIET_END);
+    }
+    steps
+}
+
+fn has_quiet_end(seed: u64) -> bool {
+    (seed >> 20) % 4 == 3
+}
+
+/// A process that leaves no record.
+const QUIET_END: [Op; 2] = [Op::Reopen, Op::Jobs(9)];
+
+/// A durable commit of so many bytes: a few of them fill a segment.
+fn filler(key: u16, len: u32) -> Op {
+    Op::Commit(vec![Write::Put(key, Val { len, fill: 1 })], Durability::Sync)
 }
 
 /// All faults of one workload, in an order that a short campaign samples fairly.
@@ -149,12 +168,17 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
     watch.begin(command(seed, None));
     let (calls, syncs) = calls_of(setup, &steps)
         .map_err(|what| Failure { what: format!("without any fault, {what}"), reproduce: command(seed, None) })?;
+    // The quiet end is short, and its calls matter.
+    let quiet_from = match steps.strip_suffix(&QUIET_END) {
+        Some(busy) if has_quiet_end(seed) => calls_of(setup, busy).map_or(calls, |(calls, _)| calls),
+        _ => calls,
+    };
     let mut rng = Rng::new(seed);
     for call in 0..calls {
         // Whether anything is wrong shows sooner at a few calls of many workloads, every second one a synchronisation.
         let is_sync = syncs.binary_search(&call).is_ok();
         let alike = if is_sync { syncs.len() as u64 } else { calls };
-        if budget.aim() == Aim::Detect && rng.below(alike) >= FEW_CALLS / 2 {
+        if budget.aim() == Aim::Detect && rng.below(alike) >= FEW_CALLS / 2 && !(is_sync && call >= quiet_from) {
             continue;
         }
         // Two of the thirteen kinds at each call; the next workload has others.
@@ -261,7 +285,7 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
             // What failed must not show, however long ago.
             tolerate(session.look(), &disk, &mut fate).map_err(|what| format!("at the end: {what}"))?;
             disk.heal();
-            if fate == Fate::Poisoned || rng.below(8) == 0 {
+            if fate == Fate::Poisoned || rng.below(if fate == Fate::Refused { 2 } else { 8 }) == 0 {
                 suspect.push(disk.ops());
                 let life = next_life(&mut session, &mut rng);
                 let life = life.map_err(|stop| format!("in the next life, {}", stop.text()))?;
@@ -308,25 +332,28 @@ struct NextLife {
     merging: u64,
 }
 
-/// Moments of a recovery, and of a first merge, that are all taken: the metas are written again in them, and the log's
-/// surviving tail. Writing both metas of a page file again and synchronising them takes six.
-const SECURING: u64 = 8;
+/// Operations at the end of a recovery, and at the beginning of a first merge, that are all taken: in them the log's
+/// surviving tail and the metas of each partition are written again, which takes six for a partition.
+const RECOVERY: u64 = 40;
+const FIRST_MERGE: u64 = 12;
 
 impl NextLife {
     /// Moments, and what the power leaves. What the dead process could not synchronise is lost with what was built on it, which
     /// shows where all that is pending goes; what overwrites the only proof of it shows where that is torn.
     fn moments(&self, rng: &mut Rng) -> Vec<(u64, CrashMode)> {
         let mut moments: Vec<_> = self.done.iter().map(|&at| (at, CrashMode::Strict)).collect();
-        let securing = [self.began, self.merging].into_iter().flat_map(|since| since..since + SECURING);
+        let opened = self.done[0];
+        let recovery = self.began.max(opened.saturating_sub(RECOVERY))..opened;
+        let securing = recovery.chain(self.merging..self.merging + FIRST_MERGE);
         for at in securing {
-            moments.push((at, rng.pick(&[CrashMode::Garbage, CrashMode::Garbage, CrashMode::Random])));
+            moments.push((at, rng.pick(&[CrashMode::Garbage, CrashMode::Random])));
         }
         moments
     }
 }
 
 /// The process dies, and the next one finds in the cache what may never have reached the disk: after a failed
-/// synchronisation it stays there, as if it were durable. It works on for a while, often with a commit that goes into
+/// synchronisation it stays there, as if it were durable. It works on for a while, often with commits that go into
 /// whatever segment was prepared before, and merges, and nothing is refused any more.
 fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife> {
     let began = session.disk().ops();
@@ -337,8 +364,8 @@ fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife>
         .expect("the strategy rejects nothing")
         .current();
     if rng.below(2) == 0 {
-        let value = Val { len: rng.below(3_000) as u32, fill: 1 };
-        steps.insert(0, Op::Commit(vec![Write::Put(0, value)], Durability::Sync));
+        let fillers = (0..1 + rng.below(6)).map(|key| filler(key as u16, rng.below(3_000) as u32));
+        steps.splice(0..0, fillers.collect::<Vec<_>>());
     }
     for step in steps {
         session.step(&step)?;

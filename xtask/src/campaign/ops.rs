@@ -188,6 +188,8 @@ pub struct Profile {
     pub background: u32,
     /// Weight of orderly reopening and checks.
     pub reopen: u32,
+    /// Weight of processes that die within a merge, and of the next ones that go on with it.
+    pub broken: u32,
     /// Weight of power losses inside the workload.
     pub crash: u32,
     /// Weight of deleting everything, among the commits, which have about 100.
@@ -206,6 +208,7 @@ impl Profile {
         snapshots: 60,
         background: 120,
         reopen: 2,
+        broken: 0,
         crash: 2,
         clears: 1,
         large: 1,
@@ -219,14 +222,23 @@ impl Profile {
         snapshots: 80,
         background: 250,
         reopen: 15,
+        broken: 0,
         crash: 0,
         clears: 1,
         large: 1,
     };
     /// As [`Profile::CRASH`], with large values and much deleting: files grow, shrink and are cut, and with many an orderly
-    /// end and death of the process.
-    pub const CHURN: Profile =
-        Profile { keys: 60, max_value: 40_000, background: 350, reopen: 60, clears: 8, large: 9, ..Profile::CRASH };
+    /// end and death of the process, within merges above all.
+    pub const CHURN: Profile = Profile {
+        keys: 60,
+        max_value: 40_000,
+        background: 350,
+        reopen: 60,
+        broken: 60,
+        clears: 8,
+        large: 9,
+        ..Profile::CRASH
+    };
     /// Short runs in which a call fails: reads too, so that a failing read is noticed.
     pub const FAULTS: Profile = Profile {
         keys: 40,
@@ -236,6 +248,7 @@ impl Profile {
         snapshots: 80,
         background: 250,
         reopen: 15,
+        broken: 0,
         crash: 0,
         clears: 1,
         large: 1,
@@ -243,8 +256,26 @@ impl Profile {
 }
 
 /// Workloads of some length. Shrinks by leaving steps out, then by making them simpler.
-pub fn workload(profile: Profile, len: Range<usize>) -> impl Strategy<Value = Vec<Op>> {
-    vec(op(profile), len)
+pub fn workload(profile: Profile, len: Range<usize>) -> BoxedStrategy<Vec<Op>> {
+    if profile.broken == 0 {
+        return vec(op(profile), len).boxed();
+    }
+    let others = profile.commits + profile.reads + profile.snapshots + profile.background + profile.reopen;
+    let step = prop_oneof![others => op(profile).prop_map(|op| vec![op]), profile.broken => broken_merge()];
+    vec(step, len).prop_map(|steps| steps.concat()).boxed()
+}
+
+/// A process dies within a merge, the next one goes on. The first leaves a meta in the cache that nobody synchronised; the
+/// second relies on it, and writes over the other one. No single step leads there, and a power loss between these two is
+/// what an open has to be ready for.
+fn broken_merge() -> BoxedStrategy<Vec<Op>> {
+    let fill = vec(commit(Profile::CRASH), 1..12);
+    (fill, 1..5u8, 1..4u8)
+        .prop_map(|(mut steps, before, after)| {
+            steps.extend([Op::Freeze, Op::Jobs(before), Op::Die, Op::Freeze, Op::Jobs(after)]);
+            steps
+        })
+        .boxed()
 }
 
 fn op(p: Profile) -> BoxedStrategy<Op> {
