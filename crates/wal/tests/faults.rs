@@ -270,7 +270,8 @@ fn a_close_marker_whose_sync_failed_is_made_durable_by_the_life_that_builds_on_i
 fn a_segment_whose_name_may_be_in_the_cache_only_is_not_written_to_after_a_clean_close() {
     let prepare = |wal: &Wal| wal.make_room(3000).map(drop);
     let recycle = |wal: &Wal| wal.recycle(Lsn(u64::MAX)).map(drop);
-    let acts: [(&str, &dyn Fn(&Wal) -> halodb_wal::Result<()>); 2] = [("prepare", &prepare), ("recycle", &recycle)];
+    type Act<'a> = &'a dyn Fn(&Wal) -> halodb_wal::Result<()>;
+    let acts: [(&str, Act<'_>); 2] = [("prepare", &prepare), ("recycle", &recycle)];
     for (what, act) in acts {
         let sim = disk();
         let wal = create(&sim);

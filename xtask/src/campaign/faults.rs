@@ -137,14 +137,13 @@ fn command(workload_seed: u64, strike: Option<Strike>) -> String {
     format!("cargo xtask faults --workload {workload_seed}{strike}")
 }
 
-/// One workload in four ends with a process that finds everything closed in order and does nothing but background work: it
-/// leaves no record, so that the next one takes the files for closed in order as well.
+/// One workload in four ends with a process that finds everything closed in order, and whose first commit needs a new
+/// segment. If that fails it leaves no record, so that the next one takes the files for closed in order as well.
 fn draw(seed: u64) -> Vec<Op> {
     let tree = ops::workload(Profile::FAULTS, STEPS).new_tree(&mut runner(seed));
     let mut steps = tree.expect("the strategy rejects nothing").current();
     if has_quiet_end(seed) {
-        steps.extend((0..3).map(|key| filler(key, 2_500)));
-        steps.extend(QUIET_END);
+        steps.extend(quiet_end());
     }
     steps
 }
@@ -153,10 +152,14 @@ fn has_quiet_end(seed: u64) -> bool {
     (seed >> 20) % 4 == 3
 }
 
-/// A process that leaves no record.
-const QUIET_END: [Op; 2] = [Op::Reopen, Op::Jobs(9)];
+fn quiet_end() -> [Op; 2] {
+    [Op::Reopen, filler(0, MOST_OF_A_SEGMENT)]
+}
 
-/// A durable commit of so many bytes: a few of them fill a segment.
+/// Bytes of a value that leave little of the small configurations' segments.
+const MOST_OF_A_SEGMENT: u32 = 6_000;
+
+/// A durable commit of so many bytes.
 fn filler(key: u16, len: u32) -> Op {
     Op::Commit(vec![Write::Put(key, Val { len, fill: 1 })], Durability::Sync)
 }
@@ -169,7 +172,7 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
     let (calls, syncs) = calls_of(setup, &steps)
         .map_err(|what| Failure { what: format!("without any fault, {what}"), reproduce: command(seed, None) })?;
     // The quiet end is short, and its calls matter.
-    let quiet_from = match steps.strip_suffix(&QUIET_END) {
+    let quiet_from = match steps.strip_suffix(&quiet_end()) {
         Some(busy) if has_quiet_end(seed) => calls_of(setup, busy).map_or(calls, |(calls, _)| calls),
         _ => calls,
     };
@@ -353,7 +356,7 @@ impl NextLife {
 }
 
 /// The process dies, and the next one finds in the cache what may never have reached the disk: after a failed
-/// synchronisation it stays there, as if it were durable. It works on for a while, often with commits that go into
+/// synchronisation it stays there, as if it were durable. It works on for a while, often with a commit that goes into
 /// whatever segment was prepared before, and merges, and nothing is refused any more.
 fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife> {
     let began = session.disk().ops();
@@ -364,8 +367,7 @@ fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife>
         .expect("the strategy rejects nothing")
         .current();
     if rng.below(2) == 0 {
-        let fillers = (0..1 + rng.below(6)).map(|key| filler(key as u16, rng.below(3_000) as u32));
-        steps.splice(0..0, fillers.collect::<Vec<_>>());
+        steps.insert(0, filler(0, rng.pick(&[100, MOST_OF_A_SEGMENT])));
     }
     for step in steps {
         session.step(&step)?;
