@@ -46,8 +46,9 @@ pub struct Shrink {
     from: Vec<u8>,
     /// The file may have so many pages meanwhile.
     most_pages: Option<u64>,
-    /// Pages written before the round that runs.
+    /// Pages written, and pages in the file, before the round that runs.
     written_before: u64,
+    pages_before: u64,
     done: Shrunk,
 }
 
@@ -111,6 +112,7 @@ impl Shrink {
             from: Vec::new(),
             most_pages: None,
             written_before: 0,
+            pages_before: 0,
             done: Shrunk::default(),
         }
     }
@@ -161,11 +163,8 @@ impl Shrink {
                 self.chunk(pager, options, chunk_pages, goal)
             }
             Phase::Walked { round } => {
-                // What was given up last may be had, and what is free at the end of the file is no room before the end.
-                let stats = pager.stats();
-                if stats.pending > stats.pinned {
-                    pager.republish(None)?;
-                }
+                settle(pager)?;
+                // What is free at the end of the file is no room before the end.
                 if pager.stats().free > 0 {
                     shorten(pager)?;
                 }
@@ -173,9 +172,12 @@ impl Shrink {
                 Ok(())
             }
             Phase::Plan { round } => {
+                let stats = pager.stats();
                 let idle = round > 0 && self.done.pages_written == self.written_before;
-                self.written_before = self.done.pages_written;
-                let next = Phase::lower(round, &pager.stats()).filter(|_| !idle);
+                // Two rounds may pass before the file is shorter: one in which single pages make way, one for the extents.
+                let stuck = round > 2 && stats.pages >= self.pages_before;
+                (self.written_before, self.pages_before) = (self.done.pages_written, stats.pages);
+                let next = Phase::lower(round, &stats).filter(|_| !idle && !stuck);
                 self.phase = next.unwrap_or(Phase::Shorten { tries: 0 });
                 Ok(())
             }
@@ -198,6 +200,9 @@ impl Shrink {
     }
 
     fn chunk(&mut self, pager: &Pager, options: TreeOptions, chunk_pages: u64, goal: CompactGoal) -> Result<()> {
+        if self.most_pages.is_none() {
+            settle(pager)?;
+        }
         let stats = pager.stats();
         let most_pages = *self.most_pages.get_or_insert(stats.pages + chunk_pages);
         let room = stats.free + most_pages.saturating_sub(stats.pages);
@@ -241,7 +246,8 @@ impl Shrink {
 impl Phase {
     /// What a round of lowering is to do, if there is any use in one.
     fn lower(round: u32, stats: &PagerStats) -> Option<Phase> {
-        let excess = stats.free + stats.pending;
+        // What readers pin stays, and its places with it.
+        let excess = stats.free + stats.pending - stats.pinned;
         let live = stats.pages.saturating_sub(excess);
         let enough = 2 + live / 200;
         if stats.free == 0 || excess <= enough || round >= MOST_ROUNDS {
@@ -251,6 +257,15 @@ impl Phase {
         let way = if round == 0 { 0 } else { excess.min(live / 2) };
         Some(Phase::Lower { round, end: PageId(live - way) })
     }
+}
+
+/// What was given up last, and a meta in the other slot still reaches, may be had from here on.
+fn settle(pager: &Pager) -> Result<()> {
+    let stats = pager.stats();
+    if stats.pending > stats.pinned {
+        pager.republish(None)?;
+    }
+    Ok(())
 }
 
 /// A commit that changes nothing, but leaves the free pages at the end out of the page count, published twice. Gives the

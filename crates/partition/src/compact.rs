@@ -9,6 +9,7 @@
 use crate::set::{PartitionSet, Shared};
 use crate::{Error, Result};
 use halodb_btree::{Shrink, Tree};
+use halodb_pager::{Pager, PagerStats};
 use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::sync::Arc;
@@ -88,7 +89,9 @@ impl Compactor {
     /// # Errors
     /// As [`crate::Job::run`]; the step may be tried again.
     pub fn step(&mut self) -> Result<bool> {
-        let Some(part) = self.shared.partitions.get(self.partition) else { return Ok(true) };
+        if self.partition >= self.shared.partitions.len() {
+            return Ok(true);
+        }
         let before = self.shrink.so_far();
         let stepped = self.shared.quietly(self.partition, || {
             self.shared.ensure_writable()?;
@@ -98,7 +101,6 @@ impl Compactor {
         self.report.pages_written += after.pages_written - before.pages_written;
         self.report.chunks += after.chunks - before.chunks;
         stepped?;
-        debug_assert!(!part.pager.is_poisoned() || self.shared.poisoned.get().is_some());
         if self.shrink.is_done() {
             self.report.held_back += u64::from(after.held_back > 0);
             self.report.bytes_after = self.shared.page_file_bytes();
@@ -135,11 +137,17 @@ pub(crate) struct Background {
 /// A file with fewer free pages is left alone.
 const LEAST_FREE_PAGES: u64 = 64;
 
-/// Bytes written per chunk at most: short, because the partition's merges wait for it.
+/// Bytes written per chunk, unless the list of free pages is long: few, because the partition's merges wait for it.
 const CHUNK_BYTES: u64 = 8 << 20;
 
 /// Pages per chunk at least, if the configured chunk has so many: a smaller one is not worth its syncs.
 const LEAST_CHUNK_PAGES: u64 = 64;
+
+/// The numbers of a page file, and its pages that are free, or are as soon as its newest meta stands in both slots.
+fn state_of(pager: &Pager) -> (PagerStats, u64) {
+    let stats = pager.stats();
+    (stats, stats.free + stats.pending - stats.pinned)
+}
 
 impl Shared {
     /// Whether so much of a page file is free that a job is to compact it, or one has begun to.
@@ -149,11 +157,11 @@ impl Shared {
         if background.shrink.is_some() {
             return true;
         }
-        let stats = part.pager.stats();
+        let (stats, free) = state_of(&part.pager);
         let percent = u64::from(self.options.compact_free_percent);
-        stats.free >= LEAST_FREE_PAGES
-            && stats.free.saturating_mul(100) >= stats.pages.saturating_mul(percent)
-            && background.ended != Some((stats.generation, stats.free))
+        free >= LEAST_FREE_PAGES
+            && free.saturating_mul(100) >= stats.pages.saturating_mul(percent)
+            && background.ended != Some((stats.generation, free))
     }
 
     /// The next chunk of a partition's compaction in the background. Within [`Shared::quietly`].
@@ -163,8 +171,8 @@ impl Shared {
         self.shrink(partition, &mut shrink)?;
         let mut background = part.compacting.lock();
         if shrink.is_done() {
-            let stats = part.pager.stats();
-            background.ended = Some((stats.generation, stats.free));
+            let (stats, free) = state_of(&part.pager);
+            background.ended = Some((stats.generation, free));
         } else {
             background.shrink = Some(shrink);
         }
@@ -191,9 +199,12 @@ impl Shared {
     }
 
     fn shrink_pages(&self, partition: usize) -> u64 {
-        let configured = self.options.chunk_bytes.min(CHUNK_BYTES) / u64::from(self.manifest.page_size);
-        let sixteenth = self.partitions[partition].pager.stats().pages / 16;
-        configured.min(sixteenth.max(LEAST_CHUNK_PAGES)).max(1)
+        let pages = |bytes: u64| bytes / u64::from(self.manifest.page_size);
+        let stats = self.partitions[partition].pager.stats();
+        // Each chunk writes the list of free pages as well: it is to be a small part of what is written.
+        let worth_a_list = pages(CHUNK_BYTES).max(8 * stats.free_list);
+        let sixteenth = (stats.pages / 16).max(LEAST_CHUNK_PAGES);
+        pages(self.options.chunk_bytes).min(worth_a_list).min(sixteenth).max(1)
     }
 
     fn page_file_bytes(&self) -> u64 {

@@ -289,6 +289,7 @@ mod tests {
             db.batch().put("a", "1").commit().err(),
             db.sync().err(),
             db.flush().err(),
+            db.compact().err(),
             db.close().err(),
         ];
         for error in refused {
