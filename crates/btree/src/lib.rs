@@ -14,7 +14,8 @@
 //! single key into a page.
 //!
 //! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`; then
-//! `tree`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`); `check` for
+//! `tree`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`); `merge/compact` and `shrink` for files that
+//! become smaller; `check` for
 //! the invariants; [`inspect`] for single bodies of a tree that is damaged.
 
 #![forbid(unsafe_code)]
@@ -36,16 +37,20 @@ mod overflow;
 mod page;
 mod rescue;
 mod shape;
+mod shrink;
 mod store;
 mod tree;
+mod usage;
 
 pub use batch::Batch;
 pub use check::Depth;
 pub use cursor::Cursor;
 pub use error::{Error, Result};
-pub use merge::{Change, Edits, KeyRange, Merged, merge};
+pub use merge::{Change, CompactGoal, Compacted, Edits, KeyRange, Merged, compact, merge};
 pub use page::{BRANCH, FILTER, LEAF, MAX_VALUE_LEN, OVERFLOW, max_key_len};
 pub use rescue::{LostPart, Rescued, leaf_entries};
 pub use shape::LevelShape;
+pub use shrink::{Shrink, Shrunk};
 pub use store::{Store, StoreOptions};
 pub use tree::{Tree, TreeOptions};
+pub use usage::Usage;

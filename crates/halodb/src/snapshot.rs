@@ -13,6 +13,7 @@ use halodb_partition as partition;
 
 use crate::iter::Iter;
 use crate::keyspace::Keyspace;
+use crate::pins::{Pin, Pins};
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
 
@@ -40,16 +41,44 @@ pub struct Snapshot {
     seq: u64,
     space: Keyspace,
     path: Arc<Path>,
+    /// Its entry in the list of those that hold pages.
+    pin: Option<Arc<Pin>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(view: partition::Snapshot, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq: view.lsn().0, view: Some(view), space, path }
+        Snapshot { seq: view.lsn().0, view: Some(view), space, path, pin: None }
     }
 
     /// A snapshot of a closed database: all it answers is `Closed`.
     pub(crate) fn closed(seq: u64, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq, view: None, space, path }
+        Snapshot { seq, view: None, space, path, pin: None }
+    }
+
+    /// From now on [`Db::space`](crate::Db::space) names it.
+    pub(crate) fn held(mut self, pins: &Arc<Pins>) -> Self {
+        if self.view.is_some() {
+            self.pin = Some(Arc::new(Pins::enter(pins, self.seq)));
+        }
+        self
+    }
+
+    /// Gives it, and clones made before and after, a name by which [`Db::space`](crate::Db::space) lists it: who keeps old
+    /// pages, and why.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let report = db.snapshot().label("nightly report");
+    /// assert_eq!(db.space()?.snapshots[0].label.as_deref(), Some("nightly report"));
+    /// # drop(report);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn label(self, label: impl Into<String>) -> Self {
+        if let Some(pin) = &self.pin {
+            pin.label(label.into());
+        }
+        self
     }
 
     fn view(&self) -> Result<&partition::Snapshot> {

@@ -10,11 +10,14 @@
 //! once; pages of the old version are never written.
 
 mod branch_packer;
+mod compact;
 mod input;
 mod leaf_packer;
 mod output;
 mod pack;
 mod walk;
+
+pub use compact::{CompactGoal, Compacted, compact};
 
 use crate::error::{Error, Result};
 use crate::tree::Tree;

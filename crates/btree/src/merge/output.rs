@@ -22,12 +22,12 @@ const BODY_KEPT_BYTES: usize = 1 << 20;
 
 /// The packers and the transaction.
 pub(super) struct Output<'o, 'p> {
-    txn: &'o mut WriteTxn<'p>,
+    pub(super) txn: &'o mut WriteTxn<'p>,
     base: &'o Tree,
     leaves: LeafPacker,
     /// `branches[k]` makes branches of level `k + 1`.
     branches: Vec<BranchPacker>,
-    capacity: usize,
+    pub(super) capacity: usize,
     target: usize,
     body: Vec<u8>,
     filter: Vec<u8>,
@@ -77,6 +77,33 @@ impl<'o, 'p> Output<'o, 'p> {
         self.emit_ready_leaves()
     }
 
+    /// Adds entry `i` of an old leaf, whose long value is at `from`; if there is room for its extent nearer to the beginning
+    /// of the file, it is copied there.
+    pub(super) fn push_lowered(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        let base = self.base;
+        let Some(to) = self.txn.alloc_before(from.at.pages, from.at.id) else { return self.push_old(at, leaf, i) };
+        self.written += u64::from(to.pages);
+        self.write_value(to, base.overflow_value(from)?)?;
+        // A planted fault forgets where the value was.
+        if !mutant("btree.compact-frees-nothing") {
+            self.free(from.at);
+        }
+        let record = base.decoded(at, leaf.record(i))?;
+        let payload = OverflowRef { at: to, len: from.len }.encode();
+        let pushed = self.leaves.push(leaf.prefix(), record.suffix, Place::Overflow, &payload);
+        base.decoded(at, pushed)?;
+        self.emit_ready_leaves()
+    }
+
+    fn write_value(&mut self, at: PageRef, value: &[u8]) -> Result<()> {
+        overflow::encode(value, &mut self.body);
+        self.txn.write(at, OVERFLOW, 0, &self.body)?;
+        // The memory of a huge value is not held for the rest of the merge.
+        self.body.clear();
+        self.body.shrink_to(BODY_KEPT_BYTES);
+        Ok(())
+    }
+
     /// Adds a new entry; a long value goes to an extent. `near` is the old leaf it goes into.
     pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8]) -> Result<()> {
         let page_size = self.base.snapshot().page_size();
@@ -84,11 +111,7 @@ impl<'o, 'p> Output<'o, 'p> {
             self.leaves.push(key, &[], Place::Inline, value)
         } else {
             let at = self.alloc(overflow::extent_pages(page_size, value.len()))?;
-            overflow::encode(value, &mut self.body);
-            self.txn.write(at, OVERFLOW, 0, &self.body)?;
-            // The memory of a huge value is not held for the rest of the merge.
-            self.body.clear();
-            self.body.shrink_to(BODY_KEPT_BYTES);
+            self.write_value(at, value)?;
             let reference = OverflowRef { at, len: value.len() as u32 };
             self.leaves.push(key, &[], Place::Overflow, &reference.encode())
         };

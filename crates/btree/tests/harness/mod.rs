@@ -122,6 +122,7 @@ impl Rig {
             assert_eq!(tree.snapshot().check_accounting(&pages).unwrap(), []);
             let counted: u64 = tree.shape().unwrap().iter().map(|level| level.pages + level.extra_pages).sum();
             assert_eq!(counted, pages.len());
+            assert_eq!(tree.usage().unwrap().pages(), pages.len());
         }
     }
 }

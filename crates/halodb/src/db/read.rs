@@ -50,7 +50,7 @@ impl Db {
     /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
     /// error `Closed` once.
     pub fn iter(&self) -> Iter {
-        self.snapshot().iter()
+        self.moment().iter()
     }
 
     /// The pairs whose key lies in `range`, in key order, of one moment. An inverted range is empty. `..` in all its
@@ -67,7 +67,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.snapshot().range(range)
+        self.moment().range(range)
     }
 
     /// The pairs whose key starts with `prefix`, in key order, of one moment.
@@ -83,7 +83,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.snapshot().prefix(prefix)
+        self.moment().prefix(prefix)
     }
 
     /// The pair with the smallest key.
@@ -91,7 +91,7 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn first(&self) -> Result<Option<(Key, Value)>> {
-        self.snapshot().first()
+        self.moment().first()
     }
 
     /// The pair with the greatest key.
@@ -99,7 +99,7 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn last(&self) -> Result<Option<(Key, Value)>> {
-        self.snapshot().last()
+        self.moment().last()
     }
 
     /// Exact number of keys. Cost: as [`Db::count`].
@@ -107,7 +107,7 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn len(&self) -> Result<u64> {
-        self.snapshot().len()
+        self.moment().len()
     }
 
     /// Whether there is no key. Stops at the first key: cheaper than [`Db::len`].
@@ -115,7 +115,7 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn is_empty(&self) -> Result<bool> {
-        self.snapshot().is_empty()
+        self.moment().is_empty()
     }
 
     /// Exact number of keys in a range. Cost: logarithmic in the merged keys, and one lookup for each write in the
@@ -133,7 +133,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
-        self.snapshot().count(range)
+        self.moment().count(range)
     }
 
     /// Exact number of keys that start with `prefix`. Cost: as [`Db::count`].
@@ -141,11 +141,17 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
-        self.snapshot().count_prefix(prefix)
+        self.moment().count_prefix(prefix)
     }
 
-    /// A consistent view of everything that is visible now. Of a closed database: one that answers `Closed`.
+    /// A consistent view of everything that is visible now. Of a closed database: one that answers `Closed`. As long as it
+    /// or a clone lives, [`Db::space`] names it.
     pub fn snapshot(&self) -> Snapshot {
+        self.moment().held(&self.inner.pins)
+    }
+
+    /// A snapshot for one call.
+    fn moment(&self) -> Snapshot {
         let (space, path) = (self.inner.space, Arc::clone(&self.inner.path));
         match self.inner.view() {
             Ok(view) => Snapshot::new(view, space, path),
