@@ -227,6 +227,12 @@ impl Layout {
         self.len
     }
 
+    /// Where the record of entry `i` begins: a hint, checked by whoever reads there.
+    #[inline]
+    pub(crate) fn offset(&self, body: &[u8], i: usize) -> Option<usize> {
+        u16_at(body, self.offsets + OFFSET_LEN * i).map(usize::from)
+    }
+
     /// Where entry `i` is; `body` must be that of the leaf.
     #[inline]
     pub(crate) fn span(&self, body: &[u8], i: usize) -> Decoded<Span> {

@@ -72,7 +72,9 @@ mod hint;
 mod iter;
 mod key;
 mod keyspace;
+mod scan;
 mod settings;
+mod short;
 mod snapshot;
 mod span;
 mod trace;
@@ -87,6 +89,7 @@ pub use doctor::{doctor, salvage};
 pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
+pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use write::{Commit, Condition, WriteOptions};
 

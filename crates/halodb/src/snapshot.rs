@@ -13,6 +13,7 @@ use halodb_partition as partition;
 
 use crate::iter::Iter;
 use crate::keyspace::Keyspace;
+use crate::scan::Scan;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
 
@@ -79,6 +80,14 @@ impl Snapshot {
         Ok(self.view()?.get_with(key.as_bytes(), f)?)
     }
 
+    /// The values of several keys, in their order, as [`Db::multi_get`](crate::Db::multi_get).
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
+        multi_get(self.view()?, self.space, keys)
+    }
+
     /// Whether a key is there.
     ///
     /// # Errors
@@ -89,20 +98,38 @@ impl Snapshot {
 
     /// All pairs in key order.
     pub fn iter(&self) -> Iter {
-        self.scan(Some(Span::all(self.space)))
+        self.pairs(Some(Span::all(self.space)))
     }
 
     /// The pairs whose key lies in `range`, in key order. An inverted range is empty.
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.scan(Span::of(self.space, range))
+        self.pairs(Span::of(self.space, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order.
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.scan(Span::prefix(self.space, prefix.as_ref()))
+        self.pairs(Span::prefix(self.space, prefix.as_ref()))
     }
 
-    fn scan(&self, span: Option<Span>) -> Iter {
+    /// The pairs whose key lies in `range`, in key order, borrowed instead of copied. `..` in all its forms needs a type for
+    /// its bounds: `scan::<&str>(..)`.
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
+        self.lent(Span::of(self.space, range))
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order, borrowed instead of copied.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
+        self.lent(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn lent(&self, span: Option<Span>) -> Scan {
+        match &self.view {
+            Some(view) => Scan::new(view.clone(), self.space, span),
+            None => Scan::failed(Error::closed(&self.path), self.space),
+        }
+    }
+
+    fn pairs(&self, span: Option<Span>) -> Iter {
         match &self.view {
             Some(view) => Iter::new(view.clone(), self.space, span),
             None => Iter::failed(Error::closed(&self.path), self.space),
@@ -168,6 +195,16 @@ impl Snapshot {
             None => Ok(0),
         }
     }
+}
+
+/// The values of several keys of a view.
+pub(crate) fn multi_get(
+    view: &partition::Snapshot,
+    space: Keyspace,
+    keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Result<Vec<Option<Value>>> {
+    let stored = keys.into_iter().map(|key| space.stored(key.as_ref())).collect::<Result<Vec<_>>>()?;
+    Ok(view.multi_get(&stored)?)
 }
 
 impl fmt::Debug for Snapshot {

@@ -16,13 +16,13 @@ use crate::arena::{Arena, Bytes, Pos, Writer};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Found, RangeDelete};
 use crate::index::{Growth, Index};
-use crate::order::Order;
+use crate::order::{Order, Runs};
 use crate::pool::Pool;
 use crate::ranges::Ranges;
 use crate::record::Record;
-use crate::run::Run;
 use crate::size;
 use crate::sync::AtomicU64;
+use crate::tally::Tallies;
 
 /// The map. One writer at a time is meant, with rising `seq` (others wait, and late ones cost more); readers at any time.
 ///
@@ -36,6 +36,7 @@ pub struct Memtable {
     ranges: Ranges,
     arena: Arena<Growth>,
     order: Order,
+    tallies: Tallies,
     counters: Counters,
 }
 
@@ -61,6 +62,7 @@ impl Memtable {
             ranges: Ranges::new(),
             arena: Arena::new(pool, Growth::default()),
             order: Order::default(),
+            tallies: Tallies::default(),
             counters: Counters::default(),
         }
     }
@@ -188,8 +190,18 @@ impl Memtable {
         &self.ranges
     }
 
-    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
+    pub(crate) fn runs(&self) -> Runs {
         self.order.runs(&self.arena)
+    }
+
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Whether the version of its key before a record is a value; `None`: there is none.
+    pub(crate) fn version_before(&self, record: &Record<'_>) -> Option<bool> {
+        let key = record.key();
+        self.walk(self.arena.before(record), |older| older.key() == key).map(|(_, older)| !older.header.is_tombstone)
     }
 
     /// Of a chain's record and those before it, the newest version of its key not younger than `at`.

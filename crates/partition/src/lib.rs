@@ -35,7 +35,7 @@
 //! ```
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
-//! `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `multi`, `stream`, `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `check`, `stats` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
@@ -55,6 +55,7 @@ mod golden;
 mod jobs;
 mod manifest;
 mod merge;
+mod multi;
 mod open;
 mod options;
 mod patient;
@@ -65,6 +66,7 @@ mod set;
 mod snapshot;
 mod sources;
 mod stats;
+mod stream;
 mod sync;
 mod value;
 mod version;

@@ -37,6 +37,10 @@ impl Snapshot {
         &self.version.parts
     }
 
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
     fn part_of(&self, key: &[u8]) -> (&PartVersion, u64) {
         let hash = self.router.hash(key);
         (&self.version.parts[self.router.partition_of_hash(hash)], hash)
@@ -51,12 +55,18 @@ impl Snapshot {
         let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
         match part.in_memory(hash, key, at) {
             Some(Found { entry: Entry::Tombstone, .. }) => Ok(None),
-            Some(Found { entry: Entry::Value(bytes), .. }) if bytes.len() <= Value::COPIED_BYTES => {
-                Ok(Some(Value::copied(bytes)))
-            }
-            Some(_) => Ok(part.in_memory_shared(hash, key, at).flatten().map(Value::shared)),
+            Some(Found { entry: Entry::Value(bytes), .. }) => Ok(Some(self.value_in_memory(part, hash, key, bytes))),
             None => Ok(part.tree.get_hashed(key, hash)?.map(Value::copied)),
         }
+    }
+
+    /// The value that a memtable has for a key, as one of the caller's own.
+    pub(crate) fn value_in_memory(&self, part: &PartVersion, hash: u64, key: &[u8], bytes: &[u8]) -> Value {
+        if bytes.len() <= Value::COPIED_BYTES {
+            return Value::copied(bytes);
+        }
+        let shared = part.in_memory_shared(hash, key, self.lsn).flatten();
+        shared.map_or_else(|| Value::copied(bytes), Value::shared)
     }
 
     /// Runs `f` on the value of a key, borrowed from where it lies; `None` if there is none.
@@ -74,6 +84,11 @@ impl Snapshot {
     /// A cursor over all partitions in key order; it owns a clone of the snapshot.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.clone())
+    }
+
+    /// As [`Snapshot::cursor`], for whoever needs nothing else of the snapshot.
+    pub fn into_cursor(self) -> Cursor {
+        Cursor::new(self)
     }
 
     /// The exact number of live keys between two bounds; inverted bounds count nothing.

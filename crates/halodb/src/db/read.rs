@@ -4,7 +4,9 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use super::Db;
-use crate::{Iter, Key, Result, Snapshot, Value};
+use crate::snapshot::multi_get;
+use crate::span::Span;
+use crate::{Iter, Key, Result, Scan, Snapshot, Value};
 
 impl Db {
     /// The value of a key; `None` if it is absent.
@@ -37,6 +39,27 @@ impl Db {
         Ok(self.inner.view()?.get_with(key.as_bytes(), f)?)
     }
 
+    /// The values of several keys, in their order, all of one moment. Keys may come in any order, and more than once.
+    ///
+    /// Costs a third to a half of as many calls of [`Db::get`]: they wait for memory together. A few dozen keys at a
+    /// time are enough for that.
+    ///
+    /// # Errors
+    /// As [`Db::get`], for any of the keys.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("c", "3").commit()?;
+    /// let values = db.multi_get(["c", "b", "a"])?;
+    /// let values: Vec<_> = values.iter().map(|value| value.as_deref()).collect();
+    /// assert_eq!(values, [Some(&b"3"[..]), None, Some(b"1")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
+        multi_get(&self.inner.view()?, self.inner.space, keys)
+    }
+
     /// Whether a key is there. Costs as [`Db::get`] without the copy.
     ///
     /// # Errors
@@ -50,7 +73,7 @@ impl Db {
     /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
     /// error `Closed` once.
     pub fn iter(&self) -> Iter {
-        self.snapshot().iter()
+        self.pairs(Some(Span::all(self.inner.space)))
     }
 
     /// The pairs whose key lies in `range`, in key order, of one moment. An inverted range is empty. `..` in all its
@@ -67,7 +90,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.snapshot().range(range)
+        self.pairs(Span::of(self.inner.space, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order, of one moment.
@@ -83,7 +106,31 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.snapshot().prefix(prefix)
+        self.pairs(Span::prefix(self.inner.space, prefix.as_ref()))
+    }
+
+    fn pairs(&self, span: Option<Span>) -> Iter {
+        match self.inner.view() {
+            Ok(view) => Iter::new(view, self.inner.space, span),
+            Err(error) => Iter::failed(error, self.inner.space),
+        }
+    }
+
+    /// The pairs whose key lies in `range`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
+        self.lent(Span::of(self.inner.space, range))
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
+        self.lent(Span::prefix(self.inner.space, prefix.as_ref()))
+    }
+
+    fn lent(&self, span: Option<Span>) -> Scan {
+        match self.inner.view() {
+            Ok(view) => Scan::new(view, self.inner.space, span),
+            Err(error) => Scan::failed(error, self.inner.space),
+        }
     }
 
     /// The pair with the smallest key.
