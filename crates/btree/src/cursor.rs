@@ -13,7 +13,7 @@
 
 use crate::branch::Branch;
 use crate::error::Result;
-use crate::leaf::{Layout, Leaf, Span};
+use crate::leaf::{Layout, Leaf, Record, Span};
 use crate::tree::Tree;
 use halodb_pager::{PageRef, Proof};
 
@@ -59,6 +59,17 @@ struct Step {
 struct Held {
     page: Proof,
     layout: Layout,
+}
+
+impl Held {
+    /// The record of an entry, and where it is.
+    #[inline]
+    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
+        let at = self.page.at();
+        let body = tree.body_again(self.page)?;
+        let span = tree.decoded(at, self.layout.span(body, index))?;
+        Ok((span, tree.decoded(at, span.record(body))?))
+    }
 }
 
 /// An entry of a leaf.
@@ -208,8 +219,9 @@ impl Cursor {
     #[expect(clippy::should_implement_trait, reason = "a cursor lends its entry and can fail, which `Iterator` cannot")]
     #[inline]
     pub fn next(&mut self) -> Result<()> {
-        let Some(Entry { leaf, index, .. }) = self.entry.take() else { return Ok(()) };
-        if index + 1 < leaf.layout.len() { self.settle(leaf, index + 1) } else { self.next_leaf(Direction::Forward) }
+        let Some(entry) = &self.entry else { return Ok(()) };
+        let (next, len) = (entry.index + 1, entry.leaf.layout.len());
+        if next < len { self.settle_near(next) } else { self.next_leaf(Direction::Forward) }
     }
 
     /// To the previous key (nothing when on no key).
@@ -218,8 +230,8 @@ impl Cursor {
     /// As [`Cursor::seek_first`].
     #[inline]
     pub fn prev(&mut self) -> Result<()> {
-        let Some(Entry { leaf, index, .. }) = self.entry.take() else { return Ok(()) };
-        if index > 0 { self.settle(leaf, index - 1) } else { self.next_leaf(Direction::Back) }
+        let Some(Entry { index, .. }) = self.entry else { return Ok(()) };
+        if index > 0 { self.settle_near(index - 1) } else { self.next_leaf(Direction::Back) }
     }
 
     /// The key.
@@ -272,6 +284,7 @@ impl Cursor {
 
     /// From the leaf that the path leads to on to its neighbour; past the end the cursor is on no key.
     fn next_leaf(&mut self, direction: Direction) -> Result<()> {
+        self.entry = None;
         while let Some(step) = self.path.last_mut() {
             let at = step.branch.at();
             let branch = self.tree.decoded(at, Branch::parse(self.tree.body_again(step.branch)?))?;
@@ -290,14 +303,31 @@ impl Cursor {
         Ok(())
     }
 
+    /// Onto another entry of the leaf that the cursor is on.
+    #[inline]
+    fn settle_near(&mut self, index: usize) -> Result<()> {
+        let Some(entry) = &mut self.entry else { return Ok(()) };
+        match entry.leaf.read(&self.tree, index) {
+            Ok((span, record)) => {
+                (entry.index, entry.span) = (index, span);
+                self.key.truncate(self.prefix_len);
+                self.key.extend_from_slice(record.suffix);
+                Ok(())
+            }
+            Err(error) => {
+                self.entry = None;
+                Err(error)
+            }
+        }
+    }
+
     /// Onto an entry of a leaf.
     #[inline]
     fn settle(&mut self, leaf: Held, index: usize) -> Result<()> {
         let at = leaf.page.at();
-        let body = self.tree.body_again(leaf.page)?;
-        let span = self.tree.decoded(at, leaf.layout.span(body, index))?;
-        let record = self.tree.decoded(at, span.record(body))?;
+        let (span, record) = leaf.read(&self.tree, index)?;
         if self.prefix_of != Some(at) {
+            let body = self.tree.body_again(leaf.page)?;
             let prefix = self.tree.decoded(at, Leaf::parse(body))?.prefix();
             self.key.clear();
             self.key.extend_from_slice(prefix);

@@ -168,8 +168,7 @@ impl Snapshot {
         Ok(self.iter().keys().next().transpose()?.is_none())
     }
 
-    /// Exact number of keys in a range. Cost: logarithmic in the merged keys, and one lookup for each write in the
-    /// range that is not merged into the trees yet.
+    /// Exact number of keys in a range. Cost: as [`Db::count`](crate::Db::count).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -183,6 +182,26 @@ impl Snapshot {
     /// As [`Snapshot::get`].
     pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
         self.count_span(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    /// Exact number of keys below `key`, whether or not it is there itself. Cost: as [`Snapshot::count`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn rank(&self, key: impl AsRef<[u8]>) -> Result<u64> {
+        self.count_span(Span::of(self.space, ..key.as_ref()))
+    }
+
+    /// The pair with exactly `i` keys below; `None` if there are not so many. Cost: as [`Db::nth`](crate::Db::nth).
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn nth(&self, i: u64) -> Result<Option<(Key, Value)>> {
+        let span = Span::all(self.space);
+        let (from, to) = span.bounds();
+        let Some(cursor) = self.view()?.nth(from, to, i)? else { return Ok(None) };
+        let key = Key::from(self.space.decode(cursor.key().unwrap_or_default()));
+        Ok(cursor.value()?.map(|value| (key, Value::from(value))))
     }
 
     fn count_span(&self, span: Option<Span>) -> Result<u64> {

@@ -125,6 +125,14 @@ fn check_all(view: &Snapshot, model: &Model) {
     check_many(view, model);
     check_scan(view, model, &Bound::Unbounded, &Bound::Unbounded, 0);
     assert_eq!(view.len().unwrap(), model.len() as u64);
+    let step = (model.len() / 7).max(1);
+    for (i, (key, value)) in model.iter().enumerate().step_by(step) {
+        let pair = view.nth(i as u64).unwrap();
+        assert_eq!(pair.as_ref().map(|(k, v)| (&k[..], &v[..])), Some((&key[..], &value[..])));
+        assert_eq!(view.rank(key).unwrap(), i as u64);
+        assert_eq!(view.rank([&key[..], &[0]].concat()).unwrap(), i as u64 + 1);
+    }
+    assert!(view.nth(model.len() as u64).unwrap().is_none());
     assert_eq!(view.is_empty().unwrap(), model.is_empty());
 }
 

@@ -20,6 +20,7 @@ use crate::order::{Order, Runs};
 use crate::pool::Pool;
 use crate::ranges::Ranges;
 use crate::record::Record;
+use crate::run::Run;
 use crate::size;
 use crate::sync::AtomicU64;
 use crate::tally::Tallies;
@@ -149,6 +150,23 @@ impl Memtable {
     /// Only keys with an own version are visited; the entry it gives counts range deletes of this table.
     pub fn cursor(self: &Arc<Self>, at: u64) -> Cursor {
         Cursor::new(Arc::clone(self), at)
+    }
+
+    /// How many keys the longest sorted run of the table has from `start` on and below `end`, and the one in their middle;
+    /// `None`: it has none. For halving a range by its keys: a key may be in several runs, and have no version that is old
+    /// enough for the reader.
+    ///
+    /// O(log n), and sorting what was written since the last time.
+    pub fn middle(&self, start: &[u8], end: Option<&[u8]>) -> Option<(usize, &[u8])> {
+        let runs = self.runs();
+        let inside = |run: &Arc<Run>| {
+            let first = run.below(&self.arena, start);
+            let end = end.map_or(run.len(), |end| run.below(&self.arena, end));
+            (end.saturating_sub(first), first)
+        };
+        let (run, (keys, first)) = runs.iter().map(|run| (run, inside(run))).max_by_key(|(_, (keys, _))| *keys)?;
+        let middle = run.get(first + keys / 2).filter(|_| keys > 0)?;
+        Some((keys, self.arena.record(middle).key()))
     }
 
     /// Puts all keys in one order, for a table that is written to no more: its cursors have one run to walk.

@@ -128,6 +128,24 @@ fn are_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[u8
     Ok(there)
 }
 
+/// The first key that a bound lets through.
+pub(crate) fn lower(from: Bound<&[u8]>) -> Vec<u8> {
+    match from {
+        Bound::Unbounded => Vec::new(),
+        Bound::Included(key) => key.to_vec(),
+        Bound::Excluded(key) => successor(key),
+    }
+}
+
+/// The first key that a bound does not let through.
+pub(crate) fn upper(to: Bound<&[u8]>) -> Option<Vec<u8>> {
+    match to {
+        Bound::Unbounded => None,
+        Bound::Excluded(key) => Some(key.to_vec()),
+        Bound::Included(key) => Some(successor(key)),
+    }
+}
+
 /// A half-open stretch of keys; no end: to the last key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeySpan {
@@ -137,17 +155,7 @@ pub(crate) struct KeySpan {
 
 impl KeySpan {
     fn new(from: Bound<&[u8]>, to: Bound<&[u8]>) -> Self {
-        let start = match from {
-            Bound::Unbounded => Vec::new(),
-            Bound::Included(key) => key.to_vec(),
-            Bound::Excluded(key) => successor(key),
-        };
-        let end = match to {
-            Bound::Unbounded => None,
-            Bound::Excluded(key) => Some(key.to_vec()),
-            Bound::Included(key) => Some(successor(key)),
-        };
-        Self { start, end }
+        Self { start: lower(from), end: upper(to) }
     }
 
     fn is_empty(&self) -> bool {

@@ -35,7 +35,7 @@
 //! ```
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
-//! `multi`, `stream`, `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `check`, `stats` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
@@ -56,6 +56,7 @@ mod jobs;
 mod manifest;
 mod merge;
 mod multi;
+mod nth;
 mod open;
 mod options;
 mod patient;

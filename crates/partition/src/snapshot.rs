@@ -93,7 +93,9 @@ impl Snapshot {
 
     /// The exact number of live keys between two bounds; inverted bounds count nothing.
     ///
-    /// Cost: O(log n) in the trees, and one lookup for each key in the range that is still in a memtable.
+    /// Cost: O(log n), and one lookup for each key of the memtables that was written since the last count of a snapshot; for
+    /// each one in the range, if this snapshot is older than that one. A range delete that is not merged yet adds a step
+    /// for each such key in it.
     ///
     /// # Errors
     /// `Corrupt` or `Io` if a page cannot be read.

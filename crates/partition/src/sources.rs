@@ -22,10 +22,12 @@ use std::sync::Arc;
 /// Range deletes of the newer layers of the same partition.
 type Hiding = Arc<[RangeDelete]>;
 
-/// The range delete that hides `key`, if one does.
+/// The range delete that hides the key that a stream is on, if one does.
 #[inline]
-fn hiding<'r>(ranges: &'r Option<Hiding>, key: &[u8]) -> Option<&'r RangeDelete> {
-    ranges.as_deref()?.iter().find(|range| range.covers(key))
+fn hiding<'r>(hidden_by: &'r [Option<Hiding>], number: usize, stream: &Stream) -> Option<&'r RangeDelete> {
+    let ranges = hidden_by.get(number)?.as_deref()?;
+    let key = stream.key()?;
+    ranges.iter().find(|range| range.covers(key))
 }
 
 /// The merge of all streams.
@@ -33,7 +35,7 @@ fn hiding<'r>(ranges: &'r Option<Hiding>, key: &[u8]) -> Option<&'r RangeDelete>
 pub(crate) struct Sources {
     /// In the order of their age, newest first, per partition; keys of different partitions never meet.
     streams: Vec<Stream>,
-    /// For each stream what hides its keys.
+    /// For each stream what hides its keys; shorter than `streams` where nothing hides the last ones.
     hidden_by: Vec<Option<Hiding>>,
     direction: Direction,
     /// The streams that are on a key, the nearest key first, and of equal keys the newest layer. The first one decides the
@@ -62,13 +64,16 @@ impl Sources {
     }
 
     fn with_capacity(streams: usize) -> Self {
-        let (hidden_by, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
-        Self { streams: Vec::with_capacity(streams), hidden_by, direction: Direction::Forward, order }
+        let (streams, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
+        Self { streams, hidden_by: Vec::new(), direction: Direction::Forward, order }
     }
 
     fn add(&mut self, stream: Stream, hidden_by: Option<Hiding>) {
+        if hidden_by.is_some() {
+            self.hidden_by.resize(self.streams.len(), None);
+            self.hidden_by.push(hidden_by);
+        }
         self.streams.push(stream);
-        self.hidden_by.push(hidden_by);
     }
 
     /// Adds the memtables of a partition, newest first, and returns the range deletes that hide what is below them.
@@ -101,8 +106,7 @@ impl Sources {
     pub(crate) fn is_live(&self) -> bool {
         let Some(head) = self.head() else { return false };
         let stream = &self.streams[head];
-        let is_hidden = |key| hiding(&self.hidden_by[head], key).is_some();
-        stream.has_value() && (self.hidden_by[head].is_none() || !stream.key().is_some_and(is_hidden))
+        stream.has_value() && hiding(&self.hidden_by, head, stream).is_none()
     }
 
     /// The value at hand, which must be live.
@@ -189,13 +193,9 @@ impl Sources {
 
     /// Moves a stream off its key; if the key lies in a stretch hidden from it, past that stretch.
     #[inline]
-    fn leave(&mut self, stream: usize) -> Result<()> {
-        let (hidden_by, stream) = (&self.hidden_by[stream], &mut self.streams[stream]);
-        let range = match hidden_by {
-            None => None,
-            Some(_) => stream.key().and_then(|key| hiding(hidden_by, key)),
-        };
-        match (self.direction, range) {
+    fn leave(&mut self, number: usize) -> Result<()> {
+        let stream = &mut self.streams[number];
+        match (self.direction, hiding(&self.hidden_by, number, stream)) {
             (direction, None) => stream.step(direction),
             (Direction::Forward, Some(RangeDelete { end: Some(end), .. })) => stream.seek(end, Direction::Forward),
             (Direction::Forward, Some(RangeDelete { end: None, .. })) => {
