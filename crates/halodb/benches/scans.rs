@@ -97,6 +97,19 @@ fn scans(c: &mut Criterion, db: &Db, state: &str) {
             db.get_with(key, |value| black_box(value[0])).expect("a get").expect("it is there")
         });
     });
+    let mut next = present.chunks_exact(16).cycle();
+    group.throughput(Throughput::Elements(16));
+    group.bench_function("multi_get of 16", |b| {
+        b.iter(|| black_box(snapshot.multi_get(next.next().expect("a cycle has no end")).expect("a good database")));
+    });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("nth", |b| {
+        let mut i = 0;
+        b.iter(|| {
+            i = (i + 77_773) % PAIRS;
+            black_box(snapshot.nth(i).expect("a good database").expect("there are so many"))
+        });
+    });
     let mut next = absent.iter().cycle();
     group.bench_function("get absent", |b| {
         b.iter(|| {

@@ -1,12 +1,13 @@
-//! The k-way merge beneath cursors and counts: every layer of every partition as one sorted stream of *heads*.
+//! The k-way merge beneath cursors and counts: every layer of every partition as one sorted stream of *decisions*.
 //!
-//! A key belongs to one partition, and within a partition the newest layer that has a version of it decides. A head is
-//! that decision: the key, and whether it is live. Range deletes of newer layers hide what older layers and the tree
-//! hold; in the direction of travel whole hidden stretches are skipped by one seek.
+//! A key belongs to one partition, and within a partition the newest layer that has a version of it decides whether it is
+//! live. Range deletes of newer layers hide what older layers and the tree hold; in the direction of travel whole hidden
+//! stretches are skipped by one seek.
 //!
 //! The streams are kept in the order of the keys they are on. So a step moves the first one, and mostly finds by one
-//! comparison that it is the first still; otherwise its new place is found by halving. Nothing is allocated and no key is
-//! copied, but where the merge turns round.
+//! comparison that it is the first still; otherwise its new place is found by halving. Compared are *heads*, the eight bytes
+//! after what all the keys at hand begin with; the keys themselves only where these are equal. Nothing is allocated and no
+//! key is copied, but where the merge turns round.
 //!
 //! This file does not know what bounds a user asked for, and copies no value.
 
@@ -41,6 +42,25 @@ pub(crate) struct Sources {
     /// The streams that are on a key, the nearest key first, and of equal keys the newest layer. The first one decides the
     /// key at hand.
     order: Vec<u16>,
+    /// What all keys that the streams are on begin with, while there are several.
+    prefix: Vec<u8>,
+    /// For each stream in the order the head of its key, while there are several.
+    heads: Vec<u64>,
+}
+
+/// The first eight bytes as a number that orders as they do, zeros where there are fewer.
+#[inline]
+fn head(rest: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    match rest.first_chunk::<8>() {
+        Some(first) => bytes = *first,
+        None => bytes[..rest.len()].copy_from_slice(rest),
+    }
+    u64::from_le_bytes(bytes).swap_bytes()
+}
+
+fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 impl Sources {
@@ -65,7 +85,8 @@ impl Sources {
 
     fn with_capacity(streams: usize) -> Self {
         let (streams, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
-        Self { streams, hidden_by: Vec::new(), direction: Direction::Forward, order }
+        let (hidden_by, prefix, heads) = (Vec::new(), Vec::new(), Vec::new());
+        Self { streams, hidden_by, direction: Direction::Forward, order, prefix, heads }
     }
 
     fn add(&mut self, stream: Stream, hidden_by: Option<Hiding>) {
@@ -168,12 +189,16 @@ impl Sources {
             self.turn()?;
         }
         let [head, others @ ..] = &self.order[..] else { return Ok(()) };
-        let key = self.streams[usize::from(*head)].key();
-        let older = others.iter().take_while(|&&other| self.streams[usize::from(other)].key() == key).count();
+        let older = others.iter().take_while(|&&other| self.is_same_key(*head, other)).count();
         // All that have the key leave it, the decided one last; each finds its place among those behind it.
         for at in (0..=older).rev() {
-            self.leave(usize::from(self.order[at]))?;
-            self.move_back(at);
+            let stream = usize::from(self.order[at]);
+            self.leave(stream)?;
+            if self.note(stream) {
+                self.move_back(at);
+            } else {
+                self.order.remove(at);
+            }
         }
         Ok(())
     }
@@ -212,14 +237,47 @@ impl Sources {
     /// Whether the key of one stream is nearer than that of another, or the same and the stream newer.
     #[inline]
     fn is_before(&self, a: u16, b: u16) -> bool {
-        let [Some(key_a), Some(key_b)] = [a, b].map(|stream| self.streams[usize::from(stream)].key()) else {
-            // None of those in order is on no key.
-            return false;
+        let [of_a, of_b] = [a, b].map(usize::from);
+        let order = match self.heads[of_a].cmp(&self.heads[of_b]) {
+            Ordering::Equal => self.streams[of_a].key().cmp(&self.streams[of_b].key()),
+            order => order,
         };
-        match (key_a.cmp(key_b), self.direction) {
+        match (order, self.direction) {
             (Ordering::Less, Direction::Forward) | (Ordering::Greater, Direction::Backward) => true,
             (Ordering::Equal, _) => a < b,
             _ => false,
+        }
+    }
+
+    /// Whether two streams are on the same key.
+    #[inline]
+    fn is_same_key(&self, a: u16, b: u16) -> bool {
+        let [a, b] = [a, b].map(usize::from);
+        self.heads[a] == self.heads[b] && self.streams[a].key() == self.streams[b].key()
+    }
+
+    /// Remembers the head of a stream that has moved; whether it is on a key.
+    #[inline]
+    fn note(&mut self, stream: usize) -> bool {
+        let Some(key) = self.streams[stream].key() else { return false };
+        if self.order.len() > 1 {
+            match key.strip_prefix(&self.prefix[..]) {
+                Some(rest) => self.heads[stream] = head(rest),
+                None => {
+                    let len = common_prefix_len(key, &self.prefix);
+                    self.begin_heads(len);
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes the heads from an offset on.
+    #[cold]
+    fn begin_heads(&mut self, prefix_len: usize) {
+        self.prefix.truncate(prefix_len);
+        for (head_of, stream) in self.heads.iter_mut().zip(&self.streams) {
+            *head_of = head(stream.key().and_then(|key| key.get(prefix_len..)).unwrap_or_default());
         }
     }
 
@@ -227,10 +285,6 @@ impl Sources {
     #[inline]
     fn move_back(&mut self, at: usize) {
         let stream = self.order[at];
-        if self.streams[usize::from(stream)].key().is_none() {
-            self.order.remove(at);
-            return;
-        }
         let [next, behind @ ..] = &self.order[at + 1..] else { return };
         if self.is_before(stream, *next) {
             return;
@@ -240,6 +294,12 @@ impl Sources {
     }
 
     fn put_in_order(&mut self) {
+        self.prefix.clear();
+        let mut keys = self.streams.iter().filter_map(Stream::key);
+        self.prefix.extend_from_slice(keys.next().unwrap_or_default());
+        let prefix_len = keys.fold(self.prefix.len(), |len, key| common_prefix_len(&self.prefix[..len], key));
+        self.heads.resize(self.streams.len(), 0);
+        self.begin_heads(prefix_len);
         for stream in 0..self.streams.len() {
             if self.streams[stream].key().is_some() {
                 let stream = stream as u16;
