@@ -340,6 +340,11 @@ impl<'a> Leaf<'a> {
         Ok((low, false))
     }
 
+    /// Number of the entry that has `key`, or comes next, if no two entries have the same head; reads no record. A hint.
+    pub(crate) fn likely(&self, key: &[u8]) -> usize {
+        key.strip_prefix(self.prefix).map_or(0, |suffix| self.lower_head(head4(suffix)))
+    }
+
     /// Number of heads below `head`. No branch depends on the data, so nothing is mispredicted.
     fn lower_head(&self, head: u32) -> usize {
         let mut base = 0;

@@ -22,7 +22,7 @@ struct Pending {
 impl Snapshot {
     /// The values of several keys, in their order; keys may come in any order, and more than once.
     ///
-    /// Cost: a third to a half of as many [`Snapshot::get`]s, as they wait for memory together.
+    /// Costs less than as many [`Snapshot::get`]s, as they wait for memory together.
     ///
     /// # Errors
     /// `Corrupt` or `Io` if a page on the way to one of them cannot be read.

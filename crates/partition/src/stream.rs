@@ -17,6 +17,10 @@ pub(crate) enum Direction {
 
 /// A stream below the merge.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most streams are trees, and a box would be an allocation for each in each scan"
+)]
 pub(crate) enum Stream {
     Memory(Memory),
     Tree(halodb_btree::Cursor),

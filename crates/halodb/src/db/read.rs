@@ -41,8 +41,8 @@ impl Db {
 
     /// The values of several keys, in their order, all of one moment. Keys may come in any order, and more than once.
     ///
-    /// Costs a third to a half of as many calls of [`Db::get`]: they wait for memory together. A few dozen keys at a
-    /// time are enough for that.
+    /// Costs less than as many calls of [`Db::get`]: the lookups wait for memory together. A few dozen keys at a time are
+    /// enough for that.
     ///
     /// # Errors
     /// As [`Db::get`], for any of the keys.
