@@ -13,7 +13,7 @@ use halodb_pager::PageRef;
 const GROUP: usize = 16;
 
 /// Bytes asked for of the record that a lookup likely ends at.
-const RECORD_LEN: usize = 192;
+const RECORD_LEN: usize = 256;
 
 impl Tree {
     /// The values of several keys, in their order, borrowed from the mapping.

@@ -102,6 +102,12 @@ fn scans(c: &mut Criterion, db: &Db, state: &str) {
     group.bench_function("multi_get of 16", |b| {
         b.iter(|| black_box(snapshot.multi_get(next.next().expect("a cycle has no end")).expect("a good database")));
     });
+    group.bench_function("multi_get_with of 16", |b| {
+        b.iter(|| {
+            let keys = next.next().expect("a cycle has no end");
+            snapshot.multi_get_with(keys, |_, value| _ = black_box(value[0])).expect("a good database");
+        });
+    });
     group.throughput(Throughput::Elements(1));
     group.bench_function("nth", |b| {
         let mut i = 0;

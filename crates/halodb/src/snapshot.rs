@@ -14,6 +14,7 @@ use halodb_partition as partition;
 use crate::iter::Iter;
 use crate::keyspace::Keyspace;
 use crate::scan::Scan;
+use crate::short::Short;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
 
@@ -86,6 +87,29 @@ impl Snapshot {
     /// As [`Snapshot::get`].
     pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
         multi_get(self.view()?, self.space, keys)
+    }
+
+    /// Runs `f` on each of the keys that is there, in any order: its number among the keys, and its value without a copy.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("c", "three").commit()?;
+    /// let mut lengths = [None; 3];
+    /// db.snapshot().multi_get_with(["c", "b", "a"], |i, value| lengths[i] = Some(value.len()))?;
+    /// assert_eq!(lengths, [Some(5), None, Some(3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`]; `f` may have run for some of the keys.
+    pub fn multi_get_with(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        f: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let stored = stored(self.space, keys)?;
+        Ok(self.view()?.multi_get_with(&stored, f)?)
     }
 
     /// Whether a key is there.
@@ -222,8 +246,12 @@ pub(crate) fn multi_get(
     space: Keyspace,
     keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
 ) -> Result<Vec<Option<Value>>> {
-    let stored = keys.into_iter().map(|key| space.stored(key.as_ref())).collect::<Result<Vec<_>>>()?;
-    Ok(view.multi_get(&stored)?)
+    Ok(view.multi_get(&stored(space, keys)?)?)
+}
+
+/// The stored forms of keys.
+fn stored(space: Keyspace, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Short>> {
+    keys.into_iter().map(|key| space.stored(key.as_ref())).collect()
 }
 
 impl fmt::Debug for Snapshot {

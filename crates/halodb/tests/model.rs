@@ -118,6 +118,9 @@ fn check_many(view: &Snapshot, model: &Model) {
     let found: Vec<Option<&[u8]>> = values.iter().map(|value| value.as_deref()).collect();
     let expected: Vec<Option<&[u8]>> = keys.iter().map(|key| model.get(key).map(Vec::as_slice)).collect();
     assert_eq!(found, expected);
+    let mut lent = vec![None; keys.len()];
+    view.multi_get_with(&keys, |i, value| lent[i] = Some(value.to_vec())).unwrap();
+    assert!(lent.iter().map(Option::as_deref).eq(expected));
 }
 
 fn check_all(view: &Snapshot, model: &Model) {

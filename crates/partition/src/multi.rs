@@ -4,11 +4,18 @@
 //! partition's tree side by side. This file does not know how a tree does that.
 
 use crate::snapshot::Snapshot;
+use crate::version::PartVersion;
 use crate::{Result, Value};
 use halodb_memtable::Entry;
 
 /// Keys that are taken together: so many that of two partitions' trees each has a whole group to look up.
 const TOGETHER: usize = 32;
+
+/// Where a value was found.
+enum Where<'s> {
+    Memory(&'s PartVersion, u64, &'s [u8]),
+    Tree(&'s [u8]),
+}
 
 /// A key that no memtable has.
 #[derive(Clone, Copy)]
@@ -27,11 +34,31 @@ impl Snapshot {
     /// # Errors
     /// `Corrupt` or `Io` if a page on the way to one of them cannot be read.
     pub fn multi_get(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Option<Value>>> {
-        let mut values: Vec<Option<Value>> = Vec::with_capacity(keys.len());
+        let mut values: Vec<Option<Value>> = vec![None; keys.len()];
+        self.each(keys, |i, found| {
+            values[i] = Some(match found {
+                Where::Memory(part, hash, bytes) => self.value_in_memory(part, hash, keys[i].as_ref(), bytes),
+                Where::Tree(bytes) => Value::copied(bytes),
+            });
+        })?;
+        Ok(values)
+    }
+
+    /// Runs `f` on the number and the value, borrowed from where it lies, of each of the keys that is there, in any order.
+    ///
+    /// # Errors
+    /// As [`Snapshot::multi_get`]; `f` may have run for some of the keys.
+    pub fn multi_get_with(&self, keys: &[impl AsRef<[u8]>], mut f: impl FnMut(usize, &[u8])) -> Result<()> {
+        self.each(keys, |i, found| match found {
+            Where::Memory(_, _, bytes) | Where::Tree(bytes) => f(i, bytes),
+        })
+    }
+
+    fn each<'s>(&'s self, keys: &[impl AsRef<[u8]>], mut found: impl FnMut(usize, Where<'s>)) -> Result<()> {
         let mut pending: Vec<Pending> = Vec::with_capacity(TOGETHER.min(keys.len()));
         let mut asked = Vec::with_capacity(TOGETHER.min(keys.len()));
-        for group in keys.chunks(TOGETHER) {
-            let first = values.len();
+        for (number_of_group, group) in keys.chunks(TOGETHER).enumerate() {
+            let first = number_of_group * TOGETHER;
             pending.clear();
             for (i, key) in group.iter().enumerate() {
                 let hash = self.router().hash(key.as_ref());
@@ -39,14 +66,13 @@ impl Snapshot {
                 self.parts()[partition].prefetch(hash);
                 pending.push(Pending { partition, number: first + i, hash });
             }
-            values.resize(first + group.len(), None);
             pending.retain(|&Pending { partition, number, hash }| {
                 let part = &self.parts()[partition];
                 match part.in_memory(hash, keys[number].as_ref(), self.lsn()) {
                     None => true,
-                    Some(found) => {
-                        if let Entry::Value(bytes) = found.entry {
-                            values[number] = Some(self.value_in_memory(part, hash, keys[number].as_ref(), bytes));
+                    Some(newest) => {
+                        if let Entry::Value(bytes) = newest.entry {
+                            found(number, Where::Memory(part, hash, bytes));
                         }
                         false
                     }
@@ -57,9 +83,9 @@ impl Snapshot {
                 asked.clear();
                 asked.extend(of_partition.iter().map(|key| (keys[key.number].as_ref(), key.hash)));
                 let tree = &self.parts()[of_partition[0].partition].tree;
-                tree.multi_get_hashed(&asked, |i, value| values[of_partition[i].number] = Some(Value::copied(value)))?;
+                tree.multi_get_hashed(&asked, |i, value| found(of_partition[i].number, Where::Tree(value)))?;
             }
         }
-        Ok(values)
+        Ok(())
     }
 }
