@@ -18,7 +18,7 @@ pub struct Cursor {
 
 impl Cursor {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { sources: Sources::of(&snapshot), snapshot }
+        Self { sources: snapshot.sources(), snapshot }
     }
 
     /// The snapshot it moves in.
@@ -105,5 +105,12 @@ impl Cursor {
             step(&mut self.sources)?;
         }
         Ok(())
+    }
+}
+
+/// What a short scan costs most is to be made: the next one of this snapshot may have it.
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.snapshot.keep_sources(std::mem::take(&mut self.sources));
     }
 }

@@ -7,6 +7,8 @@
 use crate::count;
 use crate::cursor::Cursor;
 use crate::routing::Router;
+use crate::sources::Sources;
+use crate::sync::Mutex;
 use crate::version::{PartVersion, SetVersion};
 use crate::{Result, Value};
 use halodb_memtable::{Entry, Found};
@@ -21,11 +23,40 @@ pub struct Snapshot {
     version: Arc<SetVersion>,
     lsn: Lsn,
     router: Router,
+    /// What a cursor left for the next one; `None`: nothing is kept.
+    spare: Option<Arc<Mutex<Option<Sources>>>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(version: Arc<SetVersion>, lsn: Lsn, router: Router) -> Self {
-        Self { version, lsn, router }
+        Self { version, lsn, router, spare: None }
+    }
+
+    /// The same snapshot, for many scans one after another: it and its clones keep what one cursor was made of for the next
+    /// one. Costs an allocation, and saves as many for each cursor as there are memtables and trees, several times.
+    #[must_use]
+    pub fn for_scans(mut self) -> Self {
+        self.spare.get_or_insert_with(Arc::default);
+        self
+    }
+
+    /// The merge of everything in it, on no key.
+    pub(crate) fn sources(&self) -> Sources {
+        match self.spare.as_ref().and_then(|spare| spare.lock().take()) {
+            Some(mut kept) => {
+                kept.reset();
+                kept
+            }
+            None => Sources::of(self),
+        }
+    }
+
+    /// Keeps a merge made by [`Snapshot::sources`] of this snapshot or a clone of it.
+    pub(crate) fn keep_sources(&self, sources: Sources) {
+        if let Some(spare) = &self.spare {
+            // What was kept before is dropped outside the lock.
+            let _before = spare.lock().replace(sources);
+        }
     }
 
     /// The sequence number it shows: every write up to it, none after it.

@@ -31,8 +31,8 @@ fn hiding<'r>(hidden_by: &'r [Option<Hiding>], number: usize, stream: &Stream) -
     ranges.iter().find(|range| range.covers(key))
 }
 
-/// The merge of all streams.
-#[derive(Debug)]
+/// The merge of all streams; of none by default.
+#[derive(Debug, Default)]
 pub(crate) struct Sources {
     /// In the order of their age, newest first, per partition; keys of different partitions never meet.
     streams: Vec<Stream>,
@@ -74,6 +74,11 @@ impl Sources {
             }
         }
         all
+    }
+
+    /// On no key, as at the beginning.
+    pub(crate) fn reset(&mut self) {
+        self.order.clear();
     }
 
     /// Only the memtables of one partition.

@@ -9,8 +9,9 @@ use halodb_memtable::{Entry, Found};
 use halodb_wal::Lsn;
 
 /// Which way a merge is going.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Direction {
+    #[default]
     Forward,
     Backward,
 }

@@ -284,7 +284,7 @@ impl World {
             Op::FailingJob(call, fault) => self.failing_job(*call, *fault),
             Op::Keep => {
                 self.kept.truncate(3);
-                self.kept.push((self.set().snapshot(), self.map.clone()));
+                self.kept.push((self.set().snapshot().for_scans(), self.map.clone()));
             }
             Op::Forget(i) => {
                 if *i < self.kept.len() {

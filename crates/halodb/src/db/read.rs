@@ -223,7 +223,7 @@ impl Db {
     pub fn snapshot(&self) -> Snapshot {
         let (space, path) = (self.inner.space, Arc::clone(&self.inner.path));
         match self.inner.view() {
-            Ok(view) => Snapshot::new(view, space, path),
+            Ok(view) => Snapshot::new(view.for_scans(), space, path),
             Err(_) => Snapshot::closed(self.last_seq(), space, path),
         }
     }
