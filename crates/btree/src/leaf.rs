@@ -227,6 +227,12 @@ impl Layout {
         self.len
     }
 
+    /// Where the record of entry `i` begins: a hint, checked by whoever reads there.
+    #[inline]
+    pub(crate) fn offset(&self, body: &[u8], i: usize) -> Option<usize> {
+        u16_at(body, self.offsets + OFFSET_LEN * i).map(usize::from)
+    }
+
     /// Where entry `i` is; `body` must be that of the leaf.
     #[inline]
     pub(crate) fn span(&self, body: &[u8], i: usize) -> Decoded<Span> {
@@ -332,6 +338,11 @@ impl<'a> Leaf<'a> {
             }
         }
         Ok((low, false))
+    }
+
+    /// Number of the entry that has `key`, or comes next, if no two entries have the same head; reads no record. A hint.
+    pub(crate) fn likely(&self, key: &[u8]) -> usize {
+        key.strip_prefix(self.prefix).map_or(0, |suffix| self.lower_head(head4(suffix)))
     }
 
     /// Number of heads below `head`. No branch depends on the data, so nothing is mispredicted.

@@ -14,8 +14,8 @@
 //! single key into a page.
 //!
 //! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`; then
-//! `tree`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`); `merge/compact` and `shrink` for files that
-//! become smaller; `check` for
+//! `tree`, `multi`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`);
+//! `merge/compact` and `shrink` for files that become smaller; `check` for
 //! the invariants; [`inspect`] for single bodies of a tree that is damaged.
 
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ mod golden;
 pub mod inspect;
 mod leaf;
 mod merge;
+mod multi;
 mod overflow;
 mod page;
 mod rescue;

@@ -147,7 +147,7 @@ impl Tree {
     }
 
     /// Whether the filter proves that no key with this hash is in the leaf. A filter that cannot be read proves nothing.
-    fn denied(&self, branch: &Branch<'_>, index: usize, leaf: PageRef, hash: impl Fn() -> u64) -> bool {
+    pub(crate) fn denied(&self, branch: &Branch<'_>, index: usize, leaf: PageRef, hash: impl Fn() -> u64) -> bool {
         let filter = || {
             let filters = self.filters(branch.filter()?).ok()?;
             halodb_bloom::Filter::new(filters.get(index, leaf)?)
@@ -197,6 +197,18 @@ impl Tree {
     pub(crate) fn prefetch_leaf(&self, child: &Child) {
         let len = PAGE_HEADER_LEN + leaf::search_len(child.entries);
         self.snapshot.prefetch(child.at, len.min(PREFETCH_LEN));
+    }
+
+    /// Lets the beginning of a branch come into the cache while something else is looked at.
+    #[inline]
+    pub(crate) fn prefetch_branch(&self, child: &Child) {
+        self.snapshot.prefetch(child.at, PREFETCH_LEN);
+    }
+
+    /// Lets a leaf's records from an offset of its body on come into the cache.
+    #[inline]
+    pub(crate) fn prefetch_records(&self, leaf: PageRef, offset: usize, len: usize) {
+        self.snapshot.prefetch_part(leaf, PAGE_HEADER_LEN + offset, len);
     }
 
     /// A leaf.

@@ -73,7 +73,9 @@ mod iter;
 mod key;
 mod keyspace;
 mod pins;
+mod scan;
 mod settings;
+mod short;
 mod snapshot;
 mod span;
 mod trace;
@@ -89,6 +91,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
 pub use pins::HeldSnapshot;
+pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use write::{Commit, Condition, WriteOptions};
 

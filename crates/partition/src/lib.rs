@@ -35,7 +35,7 @@
 //! ```
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
-//! `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
@@ -56,6 +56,8 @@ mod golden;
 mod jobs;
 mod manifest;
 mod merge;
+mod multi;
+mod nth;
 mod open;
 mod options;
 mod patient;
@@ -67,6 +69,7 @@ mod snapshot;
 mod sources;
 mod space;
 mod stats;
+mod stream;
 mod sync;
 mod value;
 mod version;

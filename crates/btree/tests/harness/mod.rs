@@ -157,6 +157,11 @@ pub(crate) fn compare(tree: &Tree, model: &Model) {
     assert_eq!(cursor.key(), None);
 
     let step = (model.len() / 40).max(1);
+    let many: Vec<Vec<u8>> =
+        model.keys().rev().step_by(step).flat_map(|key| [key.clone(), [&key[..], b"+"].concat()]).collect();
+    for (key, value) in many.iter().zip(tree.multi_get(&many).unwrap()) {
+        assert!(value == model.get(key).map(|value| &value[..]), "one of many: {key:?}");
+    }
     let mut probes: Vec<Vec<u8>> = vec![vec![], vec![0], vec![255; 3], vec![97; 400]];
     for key in model.keys().step_by(step) {
         let mut longer = key.clone();

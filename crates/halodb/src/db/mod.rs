@@ -211,7 +211,7 @@ impl Inner {
 
     /// Whether this is the process that opened the database.
     fn owned(&self) -> Result<()> {
-        let process = std::process::id();
+        let process = halodb_vfs::process_id();
         if process == self.owner {
             return Ok(());
         }
