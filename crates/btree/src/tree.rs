@@ -11,6 +11,7 @@ use crate::Cursor;
 use crate::branch::{Branch, Child};
 use crate::bytes::u64_at;
 use crate::error::{Decoded, Error, Result};
+use crate::expiry::Expiry;
 use crate::filter::Filters;
 use crate::leaf::{self, Leaf, Place, Record};
 use crate::overflow::{self, OverflowRef};
@@ -121,7 +122,39 @@ impl Tree {
         self.lookup(key, || hash)
     }
 
+    /// The value of a key and when it expires. As [`Tree::get`], which is faster by what the second answer costs.
+    ///
+    /// # Errors
+    /// As [`Tree::get`].
+    pub fn get_with_expiry(&self, key: &[u8]) -> Result<Option<(&[u8], Expiry)>> {
+        let Some((at, leaf, index)) = self.find(key, || self.hash(key))? else { return Ok(None) };
+        let record = self.decoded(at, leaf.record(index))?;
+        let expiry = self.decoded(at, leaf.expiry(index))?;
+        Ok(Some((self.value(at, &record)?, expiry)))
+    }
+
+    /// When the first entry expires; [`Expiry::NEVER`] if none does. Costs one page, whatever the number of keys.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Pager`] if the root cannot be trusted.
+    pub fn least_expiry(&self) -> Result<Expiry> {
+        match self.top() {
+            None => Ok(Expiry::NEVER),
+            Some((at, 0)) => self.decoded(at, self.leaf(at)?.least_expiry()),
+            Some((at, level)) => self.decoded(at, self.branch(at, level)?.least_expiry()),
+        }
+    }
+
+    #[inline]
     fn lookup(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<&[u8]>> {
+        let Some((at, leaf, index)) = self.find(key, hash)? else { return Ok(None) };
+        let record = self.decoded(at, leaf.record(index))?;
+        self.value(at, &record).map(Some)
+    }
+
+    /// The leaf that holds a key, and the number of its entry.
+    #[inline]
+    fn find(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<(PageRef, Leaf<'_>, usize)>> {
         let Some((mut at, mut level)) = self.top() else { return Ok(None) };
         while level > 0 {
             let branch = self.branch(at, level)?;
@@ -137,13 +170,8 @@ impl Tree {
             level -= 1;
         }
         let leaf = self.leaf(at)?;
-        match self.decoded(at, leaf.search(key))? {
-            (index, true) => {
-                let record = self.decoded(at, leaf.record(index))?;
-                self.value(at, &record).map(Some)
-            }
-            (_, false) => Ok(None),
-        }
+        let (index, found) = self.decoded(at, leaf.search(key))?;
+        Ok(found.then_some((at, leaf, index)))
     }
 
     /// Whether the filter proves that no key with this hash is in the leaf. A filter that cannot be read proves nothing.
