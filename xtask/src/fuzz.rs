@@ -33,6 +33,12 @@ const FLAGS: &[&str] = &[
 /// Limits under which every input runs: a length from disk that drives an allocation is a finding, and so is a hang.
 const LIMITS: &[&str] = &["-rss_limit_mb=512", "-malloc_limit_mb=64", "-timeout=10"];
 
+/// Frames that are remembered of each allocation and release while inputs are looked for: AddressSanitizer never forgets a
+/// stack that it has seen, and a parser that calls itself has a new one for each nesting.
+const SEARCH_STACK_DEPTH: u32 = 2;
+/// And while one input runs, when somebody wants to know where the memory came from.
+const INPUT_STACK_DEPTH: u32 = 30;
+
 /// The targets of that name; all of them for `all`.
 ///
 /// # Errors
@@ -75,12 +81,14 @@ impl Fuzzer {
         Ok(Fuzzer { root: root.to_owned(), program: dir.join(host).join("release/fuzz") })
     }
 
-    fn command(&self, target: &Target) -> Command {
+    /// `stack_depth` frames are remembered of each allocation.
+    fn command(&self, target: &Target, stack_depth: u32) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env("HALODB_FUZZ_TARGET", target.name)
-            // Freed memory is held back from reuse, but not so much that it passes for the target's own.
-            .env("ASAN_OPTIONS", "quarantine_size_mb=32")
+            // Freed memory is held back from reuse, long enough for one input, but not so much that it passes for the
+            // target's own: every size of allocation has once filled all of it, and the system gets little back.
+            .env("ASAN_OPTIONS", format!("quarantine_size_mb=8:malloc_context_size={stack_depth}"))
             .args(LIMITS)
             .current_dir(&self.root);
         command
@@ -101,7 +109,7 @@ impl Fuzzer {
         let log = File::create(&log_path).map_err(told)?;
         let time_s = plan.time_s.unwrap_or(if plan.count == 0 { DEFAULT_TIME_S } else { 0 });
         let status = self
-            .command(target)
+            .command(target, SEARCH_STACK_DEPTH)
             .arg(&found)
             .arg(&kept)
             .arg(format!("-artifact_prefix={}/{}-", artifacts.display(), target.name))
@@ -152,8 +160,11 @@ impl Fuzzer {
         let started = Instant::now();
         let reproduce = format!("cargo xtask fuzz {} --input {}", target.name, input.display());
         // The program runs at the root, where the path that was printed begins.
-        let status =
-            self.command(target).arg(input).status().map_err(|e| format!("cannot run {}: {e}", target.name))?;
+        let status = self
+            .command(target, INPUT_STACK_DEPTH)
+            .arg(input)
+            .status()
+            .map_err(|e| format!("cannot run {}: {e}", target.name))?;
         let failure = Failure { what: format!("{}: {}", target.name, input.display()), reproduce };
         Ok(Report {
             campaign: format!("fuzz {}", target.name).into(),

@@ -16,6 +16,7 @@ mod rocksdb;
 mod sled;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tree;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -134,12 +135,25 @@ pub(crate) trait Reader {
     /// Shows `f` the value of a key; whether there is one.
     fn get(&mut self, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool>;
 
+    /// Shows `f` the values of those of `keys` that are there, in any order; how many. One after another, unless the
+    /// engine has a better way.
+    fn multi_get(&mut self, keys: &[&[u8]], f: &mut dyn FnMut(&[u8])) -> Result<usize> {
+        let mut found = 0;
+        for key in keys {
+            found += usize::from(self.get(key, f)?);
+        }
+        Ok(found)
+    }
+
     /// Shows `f` up to `limit` pairs in key order, from the first key that is not below `from` on; how many.
     fn seek(&mut self, from: &[u8], limit: usize, f: Pairs<'_>) -> Result<usize>;
 
     /// Shows `f` the pairs whose key begins with `prefix`, in key order, and all pairs for an empty one; how many.
     fn scan(&mut self, prefix: &[u8], f: Pairs<'_>) -> Result<u64>;
 }
+
+/// Opens or creates a database.
+type Open = fn(&Settings) -> Result<Box<dyn Engine>>;
 
 /// An engine of the comparison.
 #[derive(Clone, Copy)]
@@ -148,7 +162,9 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// The package it comes from.
     package: &'static str,
-    open: fn(&Settings) -> Result<Box<dyn Engine>>,
+    open: Open,
+    /// Opens its tree alone, without the database around it. For peers that are nothing but a tree it is the same.
+    open_tree: Option<Open>,
 }
 
 impl Kind {
@@ -165,6 +181,15 @@ impl Kind {
     pub(crate) fn open(&self, settings: &Settings) -> Result<Box<dyn Engine>> {
         (self.open)(settings)
     }
+
+    /// As [`open`](Kind::open), but the tree alone.
+    ///
+    /// # Errors
+    /// What the engine says; [`Problem::Unsupported`] if it has no tree that could be used alone.
+    pub(crate) fn open_tree(&self, settings: &Settings) -> Result<Box<dyn Engine>> {
+        let open = self.open_tree.ok_or(Problem::Unsupported("a tree that can be used alone"))?;
+        open(settings)
+    }
 }
 
 /// The engines that are compared when nobody says otherwise, HaloDB first.
@@ -178,15 +203,15 @@ pub(crate) const OPTIONAL: [(&str, &str); 2] = [
 
 /// Every engine in this program.
 pub(crate) const KINDS: &[Kind] = &[
-    Kind { name: "halodb", package: "halodb", open: halodb::open },
-    Kind { name: "redb", package: "redb", open: redb::open },
-    Kind { name: "fjall", package: "fjall", open: fjall::open },
-    Kind { name: "lmdb", package: "heed", open: lmdb::open },
-    Kind { name: "sled", package: "sled", open: sled::open },
+    Kind { name: "halodb", package: "halodb", open: halodb::open, open_tree: Some(tree::open) },
+    Kind { name: "redb", package: "redb", open: redb::open, open_tree: Some(redb::open) },
+    Kind { name: "fjall", package: "fjall", open: fjall::open, open_tree: None },
+    Kind { name: "lmdb", package: "heed", open: lmdb::open, open_tree: Some(lmdb::open) },
+    Kind { name: "sled", package: "sled", open: sled::open, open_tree: None },
     #[cfg(feature = "rocksdb")]
-    Kind { name: "rocksdb", package: "rocksdb", open: rocksdb::open },
+    Kind { name: "rocksdb", package: "rocksdb", open: rocksdb::open, open_tree: None },
     #[cfg(feature = "sqlite")]
-    Kind { name: "sqlite", package: "rusqlite", open: sqlite::open },
+    Kind { name: "sqlite", package: "rusqlite", open: sqlite::open, open_tree: None },
 ];
 
 /// What cargo chose, when this was compiled.

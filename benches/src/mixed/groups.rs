@@ -21,7 +21,7 @@ use super::{negative, open, sustained};
 
 /// The groups, in the order they run.
 pub(crate) fn groups() -> Vec<Group> {
-    let group = |name, about, rows, run| Group { name, about, rows, run };
+    let group = |name, about, rows, run| Group { name, about, rows, engines: None, run };
     vec![
         group("ycsb", "YCSB A to F, zipfian, 2 and 8 threads", ycsb_rows(), ycsb),
         group("commit", "YCSB A with a sync per commit, 1 to 64 threads", commit_rows(), commit),

@@ -62,7 +62,7 @@ pub(super) fn group() -> Group {
         RowSpec::cost(CPU, Unit::Seconds, Bound::Cpu),
         RowSpec::cost(MEMORY, Unit::Bytes, Bound::Memory),
     ];
-    Group { name: "basic", about: "loads, writes, reads, removals, size, memory, CPU", rows, run }
+    Group { name: "basic", about: "loads, writes, reads, removals, size, memory, CPU", rows, engines: None, run }
 }
 
 fn run(run: &mut Run<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ mod model;
 mod text;
 mod threads;
 mod timing;
+mod tree;
 
 pub(crate) use timing::rate;
 
@@ -48,13 +49,15 @@ pub(crate) struct Group {
     pub(crate) about: &'static str,
     /// Its rows, in order.
     pub(crate) rows: Vec<RowSpec>,
+    /// The engines it is for, if not for all.
+    pub(crate) engines: Option<&'static [&'static str]>,
     /// Runs them. A problem returned from here is given to all rows that have no answer yet.
     pub(crate) run: fn(&mut Run<'_>) -> Result<()>,
 }
 
 /// Every group, in the order they run.
 pub(crate) fn groups() -> Vec<Group> {
-    let mut groups = vec![basic::group(), threads::group(), text::group()];
+    let mut groups = vec![basic::group(), threads::group(), text::group(), tree::group()];
     groups.extend(crate::mixed::groups());
     groups
 }

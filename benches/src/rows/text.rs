@@ -28,7 +28,7 @@ pub(super) fn group() -> Group {
         RowSpec::cost(MEMORY, Unit::Bytes, Bound::Memory),
         RowSpec::cost(CPU, Unit::Seconds, Bound::Cpu),
     ];
-    Group { name: "text", about: "text keys with shared prefixes, values of mixed size", rows, run }
+    Group { name: "text", about: "text keys with shared prefixes, values of mixed size", rows, engines: None, run }
 }
 
 fn run(run: &mut Run<'_>) -> Result<()> {

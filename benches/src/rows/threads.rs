@@ -16,7 +16,7 @@ const THREADS: [u64; 4] = [4, 8, 16, 32];
 /// The group.
 pub(super) fn group() -> Group {
     let rows = THREADS.iter().map(|&threads| RowSpec::rate(name(threads), Bound::Cpu)).collect();
-    Group { name: "threads", about: "random reads from 4 to 32 threads", rows, run }
+    Group { name: "threads", about: "random reads from 4 to 32 threads", rows, engines: None, run }
 }
 
 fn name(threads: u64) -> String {

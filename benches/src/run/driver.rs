@@ -44,18 +44,23 @@ impl<E: std::error::Error> From<E> for Stop {
 /// # Errors
 /// A command line that names what is not there, a directory that cannot be written, Ctrl-C.
 pub(crate) fn drive(options: &RunOptions) -> Result<bool, Stop> {
-    let groups = chosen_groups(options)?;
+    let mut groups = chosen_groups(options)?;
     if options.list {
         list(&groups);
         return Ok(true);
     }
     let engines = chosen_engines(options)?;
+    groups.retain(|group| taking_part(group, &engines).next().is_some());
+    if groups.is_empty() {
+        return Err(Stop::Failed("none of these engines takes part in these groups".into()));
+    }
     let interrupt = Interrupt::install()?;
     let parent = options.dir.clone().unwrap_or_else(build_directory);
     std::fs::create_dir_all(&parent)?;
     // Removed when it goes out of scope, on every way out.
     let scratch = tempfile::Builder::new().prefix("halodb-bench-").tempdir_in(&parent)?;
-    let mut progress = Progress::new(groups.len() as u64 * u64::from(options.rounds()) * engines.len() as u64);
+    let engines_of = |group: &Group| taking_part(group, &engines).count() as u64;
+    let mut progress = Progress::new(groups.iter().map(engines_of).sum::<u64>() * u64::from(options.rounds()));
     let mut driver = Driver { options, engines, interrupt, scratch: scratch.path(), progress: &mut progress };
     let mut files = Vec::new();
     let mut outcome = Ok(());
@@ -130,6 +135,12 @@ fn chosen_engines(options: &RunOptions) -> Result<Vec<Kind>, Stop> {
     Ok(engines)
 }
 
+/// The engines of a group.
+fn taking_part<'a>(group: &Group, engines: &'a [Kind]) -> impl Iterator<Item = Kind> + 'a {
+    let only = group.engines;
+    engines.iter().copied().filter(move |kind| only.is_none_or(|only| only.contains(&kind.name)))
+}
+
 /// Beside the program, which cargo puts into its target directory.
 fn build_directory() -> PathBuf {
     let program = std::env::current_exe().ok();
@@ -152,9 +163,10 @@ impl Driver<'_> {
         let name = format!("{}-{}-{}.json", fresh.group, fresh.scale, fresh.budget);
         let path = self.options.results.join(short).join(name);
         let mut file = if self.options.resume { resumed(fresh, &path) } else { fresh };
+        let engines: Vec<Kind> = taking_part(group, &self.engines).collect();
         for round in 0..self.options.rounds() {
-            for turn in 0..self.engines.len() {
-                let kind = self.engines[(turn + round as usize) % self.engines.len()];
+            for turn in 0..engines.len() {
+                let kind = engines[(turn + round as usize) % engines.len()];
                 self.progress.begin(format!("{} {}, round {}", group.name, kind.name, round + 1));
                 if !file.done.contains(&(round, kind.name.to_owned())) {
                     if let Err(stop) = self.worker(group, kind, round, &mut file) {
@@ -185,9 +197,7 @@ impl Driver<'_> {
             budget: word(self.options.budget),
             rounds: self.options.rounds(),
             seed: self.options.seed,
-            engines: self
-                .engines
-                .iter()
+            engines: taking_part(group, &self.engines)
                 .map(|kind| EngineInfo { name: kind.name.into(), version: kind.version(), settings: vec![] })
                 .collect(),
             floor_us: Floor::default(),

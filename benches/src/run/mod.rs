@@ -126,9 +126,21 @@ impl<'a> Run<'a> {
     /// # Errors
     /// What the engine says.
     pub(crate) fn open(&mut self, name: &str) -> Result<Box<dyn Engine>> {
+        self.opened(name, Kind::open)
+    }
+
+    /// As [`open`](Run::open), but the engine's tree alone.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(crate) fn open_tree(&mut self, name: &str) -> Result<Box<dyn Engine>> {
+        self.opened(name, Kind::open_tree)
+    }
+
+    fn opened(&mut self, name: &str, open: fn(&Kind, &Settings) -> Result<Box<dyn Engine>>) -> Result<Box<dyn Engine>> {
         let settings = Settings { dir: self.dir.join(name), budget_bytes: self.budget_bytes };
         std::fs::create_dir_all(&settings.dir)?;
-        let engine = self.kind.open(&settings)?;
+        let engine = open(&self.kind, &settings)?;
         if !self.told_settings {
             self.told_settings = true;
             (self.out)(&Message::Settings(engine.settings()));

@@ -9,7 +9,7 @@
 use crate::batch::Batch;
 use crate::bytes::{u32_at, u64_at};
 use crate::error::{Error, Result};
-use crate::merge::merge;
+use crate::merge::{Edits, KeyRange, merge};
 use crate::tree::{Tree, TreeOptions};
 use crate::{Cursor, Depth};
 use halodb_pager::{Access, Finding, Identity, PageSet, Pager};
@@ -137,10 +137,23 @@ impl Store {
     /// [`Error::Invalid`] for a key or value that is too long or an empty key: nothing is changed then. Otherwise as
     /// the page file says; after a failed synchronisation the store must be opened again.
     pub fn apply(&self, batch: &Batch) -> Result<Tree> {
+        self.commit(&batch.ranges(), &mut batch.edits())
+    }
+
+    /// Applies a stream of edits in ascending order of keys, as one batch that is never in memory as a whole. The first
+    /// batch of a store is its bulk build: pages filled to the brim, written one after another.
+    ///
+    /// # Errors
+    /// As [`Store::apply`], and [`Error::Invalid`] for edits out of order.
+    pub fn apply_sorted(&self, edits: &mut dyn Edits) -> Result<Tree> {
+        self.commit(&[], edits)
+    }
+
+    fn commit(&self, ranges: &[KeyRange], edits: &mut dyn Edits) -> Result<Tree> {
         let mut txn = self.pager.begin()?;
         let base = self.tree()?;
         let fill = if base.is_empty() { BULK_FILL_PERCENT } else { FILL_PERCENT };
-        let merged = merge(&mut txn, &base, &batch.ranges(), &mut batch.edits(), fill, u64::MAX)?;
+        let merged = merge(&mut txn, &base, ranges, edits, fill, u64::MAX)?;
         if merged.root == base.root() {
             return Ok(base);
         }

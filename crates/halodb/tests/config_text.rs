@@ -3,7 +3,7 @@
 #![cfg(feature = "config")]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use halodb::Durability;
 use halodb::config::{Config, ConfigErrors, LogFormat, LogLevel, Place};
@@ -368,6 +368,34 @@ fn a_problem_gives_its_parts_to_programs() {
     assert_eq!((problem.line(), problem.column()), (Some(2), Some(16)));
     assert_eq!(problem.message(), "`wal.durability` must be \"memory\", \"buffered\" or \"sync\", not \"synk\"");
     assert_eq!(problem.hint(), Some("did you mean \"sync\"?"));
+}
+
+/// A fuzzer found a file of 64 KiB, the most that is read, that took seconds: every error was given its place by counting
+/// from the beginning of the text, or of its only line.
+#[test]
+fn the_largest_file_is_answered_soon_whatever_is_wrong_with_it() {
+    let most = 64 << 10;
+    let filled = |text: &str| text.repeat(most / text.len());
+    let keys = |count: u32| (0..count).map(|n| format!("k{n}=1,")).collect::<String>();
+    let texts = [
+        filled("\r"),
+        filled("="),
+        filled("=\n"),
+        filled("a\n"),
+        filled("[x\n"),
+        format!("[x{}", "\n".repeat(most - 2)),
+        format!("a={{{}", filled("b,")),
+        format!("wal={{{}", keys(7_000)),
+        format!("wal={{{}}}", keys(7_000)),
+    ];
+    for text in texts {
+        let started = Instant::now();
+        let shown = errors_of(&text).to_string();
+        let elapsed = started.elapsed();
+        // A quarter of a second for all of them together; it was seven seconds for one.
+        assert!(elapsed < Duration::from_secs(5), "{elapsed:?} for {} bytes of {:?}…", text.len(), &text[..12]);
+        assert!(shown.len() < 100 * text.len(), "{} bytes say what is wrong with {:?}…", shown.len(), &text[..12]);
+    }
 }
 
 /// Pieces of which some texts are nearly right.

@@ -263,6 +263,58 @@ fn a_close_marker_whose_sync_failed_is_made_durable_by_the_life_that_builds_on_i
     }
 }
 
+/// A process opens a log that was closed in order and prepares a segment, or recycles one, but dies before the directory is
+/// synchronised, or sees that fail. The log still ends with its close marker. The next process found the file by a name that
+/// was in the cache only, wrote acknowledged records to it, and lost them with the name.
+#[test]
+fn a_segment_whose_name_may_be_in_the_cache_only_is_not_written_to_after_a_clean_close() {
+    let prepare = |wal: &Wal| wal.make_room(3000).map(drop);
+    let recycle = |wal: &Wal| wal.recycle(Lsn(u64::MAX)).map(drop);
+    let acts: [(&str, &dyn Fn(&Wal) -> halodb_wal::Result<()>); 2] = [("prepare", &prepare), ("recycle", &recycle)];
+    for (what, act) in acts {
+        let sim = disk();
+        let wal = create(&sim);
+        wal.append(vec![1; 3000], 0, Sync).unwrap();
+        let mut spare = 2;
+        if what == "recycle" {
+            wal.append(vec![2; 3000], 0, Sync).unwrap();
+            spare = 3;
+        }
+        wal.close(0).unwrap();
+        drop(wal);
+        let (wal, _) = reopen(&sim);
+        let applied = wal.synced();
+        // Whatever makes the name fails where the directory is to be synchronised.
+        let mut fails = 0;
+        while !wal.is_poisoned() {
+            let trial = sim.copy();
+            let (other, _) = reopen(&trial);
+            trial.inject(fails, Fault::Errno(EIO), Repeat::Once);
+            let _ = act(&other);
+            if other.is_poisoned() {
+                sim.inject(fails, Fault::Errno(EIO), Repeat::Once);
+                assert!(matches!(act(&wal), Err(Error::Poisoned)), "{what}");
+            }
+            fails += 1;
+            assert!(fails < 20, "{what} synchronises no directory");
+        }
+        drop(wal);
+        let known = Known { applied_min: applied, applied_max: applied, synced: applied };
+        let (recovery, _) = recover_known(&sim, known).unwrap();
+        assert!(recovery.clean(), "{what}");
+        let wal = recovery.into_wal().unwrap();
+        // One record, which fills the segment: the next one prepared would make all names durable.
+        let last = wal.append(vec![3; 3000], 0, Sync).unwrap();
+        assert!(wal.stats().syncs > 0 && !records_of(&sim, spare).is_empty(), "{what}");
+        drop(wal);
+        for mode in [CrashMode::Strict, CrashMode::Kept] {
+            let after = sim.crash_image(sim.ops(), mode, 0);
+            let (recovery, commits) = recover_known(&after, known).unwrap_or_else(|e| panic!("{what}, {mode:?}: {e}"));
+            assert_eq!((commits.len(), recovery.last()), (1, last), "{what}, {mode:?}");
+        }
+    }
+}
+
 #[test]
 fn no_space_for_the_next_segment_assigns_no_lsn_and_passes() {
     let sim = disk();

@@ -6,7 +6,7 @@ use crate::input::Input;
 use crate::patch::{overwriting, patch};
 use crate::targets::pager::IDENTITY;
 use crate::{Target, Verdict, seal};
-use halodb::pager::{Access, PageKind, PageSet, Pager, Root, Snapshot, inspect};
+use halodb::pager::{Access, PAGE_HEADER_LEN, PageKind, PageSet, Pager, Root, Snapshot, inspect};
 use halodb::vfs::SimVfs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -80,7 +80,9 @@ fn run(data: &[u8]) -> Verdict {
     Verdict::Accepted
 }
 
-/// Reads every page that a header in the file states, wherever it claims to be, and checks the accounting.
+/// Reads every page that a header in the file states, wherever it claims to be, and checks the accounting. What is given
+/// are the bytes of the place that was asked for, and their header says that they belong there: the header that led there
+/// may be a stranger's that rot made claim that place.
 fn walk(snapshot: &Snapshot, bytes: &[u8]) {
     let mut set = PageSet::default();
     for root in snapshot.roots() {
@@ -93,7 +95,11 @@ fn walk(snapshot: &Snapshot, bytes: &[u8]) {
         if let Ok(info) = inspect::page_header(page)
             && let Ok(page) = snapshot.page(info.at)
         {
-            assert_eq!((page.kind(), page.level()), (info.kind, info.level));
+            let place = &bytes[info.at.id.0 as usize * PAGE..][..info.at.pages as usize * PAGE];
+            let stands = inspect::page_header(place).expect("a page that is given has a header");
+            assert_eq!(stands.at, info.at, "another page was given");
+            assert_eq!((page.kind(), page.level()), (stands.kind, stands.level));
+            assert!(page.body() == &place[PAGE_HEADER_LEN..], "other bytes were given than the file holds");
             let _ = snapshot.verify(info.at);
             set.insert(info.at);
         }

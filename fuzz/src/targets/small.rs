@@ -7,14 +7,14 @@
 use crate::input::{Input, resized};
 use crate::{Target, Verdict, seal};
 use halodb::bloom::{Builder, Filter};
-use halodb::config::Config;
+use halodb::config::{Config, Loaded};
 use halodb::partition::{Batch, Manifest, Op, decode};
 use std::path::Path;
 
 pub(crate) const BLOOM: Target = Target { name: "bloom", max_len: 512, run: bloom, seeds: bloom_seeds };
 pub(crate) const MANIFEST: Target = Target { name: "manifest", max_len: 128, run: manifest, seeds: manifest_seeds };
 pub(crate) const BATCH: Target = Target { name: "batch", max_len: 4096, run: batch, seeds: batch_seeds };
-pub(crate) const CONFIG: Target = Target { name: "config", max_len: 4096, run: config, seeds: config_seeds };
+pub(crate) const CONFIG: Target = Target { name: "config", max_len: 512, run: config, seeds: config_seeds };
 
 const MANIFEST_LEN: usize = 96;
 
@@ -124,6 +124,7 @@ fn config(data: &[u8]) -> Verdict {
 fn config_seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("example", Config::annotated_example().into_bytes()),
+        ("every-key", Loaded::default().show().into_bytes()),
         ("some", b"[wal]\nsegment = \"16MiB\"\ninterval = \"5ms\"\n[database]\npartitions = 4\n".to_vec()),
         ("mistakes", "[wal]\nsegmnt = \"\u{e4}\u{1f600}\"\ninterval = 5\n[bloom]\nbits_per_key = -1\n".into()),
         ("no-toml", b"[wal\n\xff = \"".to_vec()),

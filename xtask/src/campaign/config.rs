@@ -34,7 +34,7 @@ pub const TINY: Setup = Setup {
     name: "tiny",
     partitions: 2,
     page_size: 4096,
-    memtable_bytes: 16 << 10,
+    memtable_bytes: 8 << 10,
     segment_bytes: 8 << 10,
     log_limit_bytes: 32 << 10,
     chunk_bytes: 4 << 10,
@@ -50,7 +50,7 @@ pub const WIDE: Setup = Setup {
     name: "wide",
     partitions: 4,
     page_size: 16 << 10,
-    memtable_bytes: 128 << 10,
+    memtable_bytes: 64 << 10,
     segment_bytes: 64 << 10,
     log_limit_bytes: 256 << 10,
     chunk_bytes: 16 << 10,
@@ -62,7 +62,7 @@ pub const WIDE: Setup = Setup {
 pub const ROOMY: Setup = Setup {
     name: "roomy",
     partitions: 1,
-    memtable_bytes: 1 << 20,
+    memtable_bytes: 512 << 10,
     log_limit_bytes: 4 << 20,
     filter_bits: 0,
     hash_seed: 4,
@@ -72,7 +72,7 @@ pub const ROOMY: Setup = Setup {
 /// Many partitions, room in memory, and little log: partitions without entries hold it back, and their positions are
 /// advanced all the time, while others have commits that are not durable yet.
 pub const SCANT: Setup =
-    Setup { name: "scant", partitions: 6, memtable_bytes: 1 << 20, log_limit_bytes: 9 << 10, hash_seed: 5, ..TINY };
+    Setup { name: "scant", partitions: 6, memtable_bytes: 512 << 10, log_limit_bytes: 9 << 10, hash_seed: 5, ..TINY };
 
 /// All of them.
 pub const ALL: &[Setup] = &[TINY, ONE, WIDE, ROOMY, SCANT];

@@ -9,26 +9,32 @@ use super::config::Setup;
 use super::engine::Partitions;
 use super::guard::{self, Watch};
 use super::noting::{noted, noting};
-use super::ops::{self, Op, Profile};
+use super::ops::{self, Op, Profile, Val, Write};
 use super::oracle::{History, Loss};
 use super::report::{Budget, Failure, Report};
 use super::rng::{Rng, derive, runner};
 use super::session::{Session, Step, Stop, honest, loss_of};
 use super::{Aim, MODES, Plan, shrink};
+use halodb::Durability;
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::{CrashMode, Fault, Repeat};
 use proptest::strategy::{Strategy, ValueTree};
 use std::fmt;
 use std::time::Duration;
 
-/// The faults, with their names on the command line.
-const FAULTS: &[(&str, Fault)] = &[
-    ("eio", Fault::Errno(libc::EIO)),
-    ("enospc", Fault::Errno(libc::ENOSPC)),
-    ("emfile", Fault::Errno(libc::EMFILE)),
-    ("short", Fault::Short),
-    ("syncfailsclean", Fault::SyncFailsClean),
+/// The faults, with their names on the command line, and how long they may last.
+const FAULTS: &[(&str, Fault, &[Repeat])] = &[
+    ("eio", Fault::Errno(libc::EIO), ONCE_OR_STICKY),
+    ("enospc", Fault::Errno(libc::ENOSPC), ONCE_OR_STICKY),
+    ("emfile", Fault::Errno(libc::EMFILE), ONCE_OR_STICKY),
+    ("erofs", Fault::Errno(libc::EROFS), ONCE_OR_STICKY),
+    // A transfer that was interrupted is repeated until it is not; any other call that was is one that failed.
+    ("eintr", Fault::Errno(libc::EINTR), &[Repeat::Once]),
+    ("short", Fault::Short, ONCE_OR_STICKY),
+    ("syncfailsclean", Fault::SyncFailsClean, ONCE_OR_STICKY),
 ];
+
+const ONCE_OR_STICKY: &[Repeat] = &[Repeat::Once, Repeat::Sticky];
 
 /// Calls taken of one workload when the question is only whether there is a failure.
 const FEW_CALLS: u64 = 40;
@@ -52,7 +58,7 @@ pub struct Strike {
 
 impl fmt::Display for Strike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = FAULTS.iter().find(|(_, fault)| *fault == self.fault).map_or("unknown", |(name, _)| name);
+        let name = FAULTS.iter().find(|(_, fault, _)| *fault == self.fault).map_or("unknown", |(name, ..)| name);
         let repeat = if self.repeat == Repeat::Once { "once" } else { "sticky" };
         write!(f, "{}:{name}:{repeat}", self.call)
     }
@@ -67,15 +73,17 @@ impl std::str::FromStr for Strike {
             return Err("write it as CALL:FAULT:once|sticky".to_owned());
         };
         let call = call.parse().map_err(|_| format!("{call} is no number"))?;
-        let fault = FAULTS.iter().find(|(name, _)| *name == fault).map(|(_, fault)| *fault);
-        let fault = fault.ok_or_else(|| {
-            format!("the faults are {}", FAULTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+        let &(name, fault, lasting) = FAULTS.iter().find(|(name, ..)| *name == fault).ok_or_else(|| {
+            format!("the faults are {}", FAULTS.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", "))
         })?;
         let repeat = match repeat {
             "once" => Repeat::Once,
             "sticky" => Repeat::Sticky,
             other => return Err(format!("{other} is neither once nor sticky")),
         };
+        if !lasting.contains(&repeat) {
+            return Err(format!("{name} passes: write {call}:{name}:once"));
+        }
         Ok(Strike { call, fault, repeat })
     }
 }
@@ -149,11 +157,14 @@ fn workload(seed: u64, watch: &Watch, budget: &Budget, done: &dyn Fn(u64) -> boo
         if budget.aim() == Aim::Detect && rng.below(alike) >= FEW_CALLS / 2 {
             continue;
         }
-        // Two of the ten kinds at each call; the next workload has others.
+        // Two of the thirteen kinds at each call; the next workload has others.
         for _ in 0..2 {
-            // A synchronisation that fails and is forgotten is the worst of them.
-            let fault = if is_sync && rng.below(2) == 0 { Fault::SyncFailsClean } else { rng.pick(FAULTS).1 };
-            let strike = Strike { call, fault, repeat: rng.pick(&[Repeat::Once, Repeat::Sticky]) };
+            let (_, fault, lasting) = rng.pick(FAULTS);
+            let mut strike = Strike { call, fault, repeat: rng.pick(lasting) };
+            if is_sync && rng.below(2) == 0 {
+                // A synchronisation that fails and is forgotten is the worst of them.
+                strike = Strike { fault: Fault::SyncFailsClean, repeat: rng.pick(ONCE_OR_STICKY), ..strike };
+            }
             watch.begin(command(seed, Some(strike)));
             let outcome = case(setup, &steps, strike);
             if let Ok(fate) = outcome {
@@ -191,7 +202,7 @@ fn fails_anywhere(setup: &Setup, steps: &[Op], strike: Strike) -> Option<String>
     })
 }
 
-/// The number of calls that a workload makes when nothing fails, and which of them synchronise a file.
+/// The number of calls that a workload makes when nothing fails, and which of them synchronise something.
 fn calls_of(setup: &Setup, steps: &[Op]) -> Result<(u64, Vec<u64>), String> {
     let run = || {
         noted();
@@ -236,6 +247,7 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
     disk.inject(strike.call, strike.fault, strike.repeat);
     // Moments after which things may be the worse for the fault.
     let mut suspect = Vec::new();
+    let mut moments = Vec::new();
     let history = match Session::<Partitions>::open(disk.clone(), honest, setup, &History::default(), Loss::Power, 0) {
         Ok(mut session) => {
             for (number, step) in steps.iter().enumerate() {
@@ -251,8 +263,10 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
             disk.heal();
             if fate == Fate::Poisoned || rng.below(8) == 0 {
                 suspect.push(disk.ops());
-                let merging = next_life(&mut session, &mut rng);
-                suspect.push(merging.map_err(|stop| format!("in the next life, {}", stop.text()))?);
+                let life = next_life(&mut session, &mut rng);
+                let life = life.map_err(|stop| format!("in the next life, {}", stop.text()))?;
+                suspect.push(life.merging);
+                moments = life.moments(&mut rng);
             } else if rng.below(2) == 0 {
                 // What failed is tried again.
                 suspect.push(disk.ops());
@@ -270,7 +284,7 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
         }
     };
     let last = disk.ops();
-    let mut moments = vec![(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)];
+    moments.extend([(last, CrashMode::Kept), (last, CrashMode::Strict), (last, CrashMode::Random)]);
     for since in suspect {
         moments.extend((0..6).map(|_| ((since + rng.below(24)).min(last), rng.pick(MODES))));
     }
@@ -284,19 +298,56 @@ fn struck_run(setup: &Setup, steps: &[Op], strike: Strike) -> Result<Fate, Strin
     Ok(fate)
 }
 
+/// What the process did that came after the one with the fault: moments of its disk.
+struct NextLife {
+    /// When it began to open the database.
+    began: u64,
+    /// When each of its steps was done, the open first.
+    done: Vec<u64>,
+    /// When it began to merge.
+    merging: u64,
+}
+
+/// Moments of a recovery, and of a first merge, that are all taken: the metas are written again in them, and the log's
+/// surviving tail. Writing both metas of a page file again and synchronising them takes six.
+const SECURING: u64 = 8;
+
+impl NextLife {
+    /// Moments, and what the power leaves. What the dead process could not synchronise is lost with what was built on it, which
+    /// shows where all that is pending goes; what overwrites the only proof of it shows where that is torn.
+    fn moments(&self, rng: &mut Rng) -> Vec<(u64, CrashMode)> {
+        let mut moments: Vec<_> = self.done.iter().map(|&at| (at, CrashMode::Strict)).collect();
+        let securing = [self.began, self.merging].into_iter().flat_map(|since| since..since + SECURING);
+        for at in securing {
+            moments.push((at, rng.pick(&[CrashMode::Garbage, CrashMode::Garbage, CrashMode::Random])));
+        }
+        moments
+    }
+}
+
 /// The process dies, and the next one finds in the cache what may never have reached the disk: after a failed
-/// synchronisation it stays there, as if it were durable. It works on for a while and merges, and nothing is refused any
-/// more. Gives the moment at which it began to merge.
-fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<u64> {
+/// synchronisation it stays there, as if it were durable. It works on for a while, often with a commit that goes into
+/// whatever segment was prepared before, and merges, and nothing is refused any more.
+fn next_life(session: &mut Session<Partitions>, rng: &mut Rng) -> Step<NextLife> {
+    let began = session.disk().ops();
     session.step(&Op::Die)?;
-    let steps = ops::workload(Profile::FAULTS, 1..6).new_tree(&mut runner(rng.draw()));
-    for step in steps.expect("the strategy rejects nothing").current() {
+    let mut done = vec![session.disk().ops()];
+    let mut steps = ops::workload(Profile::FAULTS, 1..6)
+        .new_tree(&mut runner(rng.draw()))
+        .expect("the strategy rejects nothing")
+        .current();
+    if rng.below(2) == 0 {
+        let value = Val { len: rng.below(3_000) as u32, fill: 1 };
+        steps.insert(0, Op::Commit(vec![Write::Put(0, value)], Durability::Sync));
+    }
+    for step in steps {
         session.step(&step)?;
+        done.push(session.disk().ops());
     }
     let merging = session.disk().ops();
     session.step(&Op::Freeze)?;
     session.step(&Op::Drain)?;
-    Ok(merging)
+    Ok(NextLife { began, done, merging })
 }
 
 /// A refusal is fine once the fault has struck; a wrong answer never is.
@@ -312,5 +363,26 @@ fn tolerate(outcome: Step, disk: &SimVfs, fate: &mut Fate) -> Result<(), String>
             Ok(())
         }
         Err(stop) => Err(stop.text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_read_as_it_is_written() {
+        for &(name, fault, lasting) in FAULTS {
+            for &repeat in lasting {
+                let strike = Strike { call: 7, fault, repeat };
+                assert_eq!(strike.to_string().parse(), Ok(strike), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_that_passes_is_refused_for_good() {
+        assert_eq!("7:eintr:sticky".parse::<Strike>(), Err("eintr passes: write 7:eintr:once".to_owned()));
+        assert!("7:esomething:once".parse::<Strike>().unwrap_err().contains("erofs"));
     }
 }

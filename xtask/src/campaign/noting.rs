@@ -1,5 +1,5 @@
-//! [`noting`]: a disk that writes down which of its calls were synchronisations of files, so that faults can be aimed at
-//! them: they are few, and a failed one does the most harm.
+//! [`noting`]: a disk that writes down which of its calls were synchronisations, of files and of directories, so that
+//! faults can be aimed at them: they are few, and a failed one does the most harm.
 
 use halodb::vfs::{DirEntry, EntryKind, File, Lock, LockError, Mapping, OpenMode, SimVfs, Vfs};
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ pub fn noting(disk: SimVfs) -> Arc<dyn Vfs> {
     Arc::new(NotingVfs { disk })
 }
 
-/// The numbers of the calls, as [`SimVfs::inject`] counts them, that synchronised a file since the last time.
+/// The numbers of the calls, as [`SimVfs::inject`] counts them, that synchronised a file or a directory since the last time.
 pub fn noted() -> Vec<u64> {
     SYNCS.with(|syncs| std::mem::take(&mut *syncs.borrow_mut()))
 }
@@ -32,10 +32,8 @@ struct NotingFile {
     inner: Arc<dyn File>,
 }
 
-impl NotingFile {
-    fn note(&self) {
-        SYNCS.with(|syncs| syncs.borrow_mut().push(self.disk.calls()));
-    }
+fn note(disk: &SimVfs) {
+    SYNCS.with(|syncs| syncs.borrow_mut().push(disk.calls()));
 }
 
 impl File for NotingFile {
@@ -48,12 +46,12 @@ impl File for NotingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.note();
+        note(&self.disk);
         self.inner.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.note();
+        note(&self.disk);
         self.inner.sync_all()
     }
 
@@ -101,6 +99,7 @@ impl Vfs for NotingVfs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        note(&self.disk);
         self.disk.sync_dir(path)
     }
 
@@ -119,7 +118,8 @@ mod tests {
         let file = noting(disk.clone()).open(Path::new("f"), OpenMode::Create).unwrap();
         file.write_at(b"x", 0).unwrap();
         file.sync_data().unwrap();
-        assert_eq!(noted(), [2]);
+        noting(disk.clone()).sync_dir(Path::new("")).unwrap();
+        assert_eq!(noted(), [2, 3]);
         assert!(noted().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! A place in a text: its line and column, and the line itself with carets under it.
 //!
 //! Total on any text and any range: offsets are moved to character boundaries, long lines are cropped, control
-//! characters never reach the terminal.
+//! characters never reach the terminal. A place costs no more than its line, and what is kept of it is bounded.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,41 +23,59 @@ pub(super) struct Excerpt {
     carets: usize,
 }
 
-impl Excerpt {
-    pub(super) fn new(text: &str, span: Range<usize>) -> Self {
+/// A text whose lines are known, so that a place costs its line and not all that stands before it.
+#[derive(Debug)]
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    /// Where each line begins; the first at 0.
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after_newlines).collect() }
+    }
+
+    /// The number of the line that an offset lies in, from 1. Offsets beyond the end lie in the last line.
+    pub(super) fn number(&self, offset: usize) -> u32 {
+        self.starts.partition_point(|&start| start <= offset) as u32
+    }
+
+    /// The line of a place, with the place marked.
+    pub(super) fn excerpt(&self, span: Range<usize>) -> Excerpt {
+        let text = self.text;
         let start = text.floor_char_boundary(span.start);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let line = self.number(start);
+        let line_start = self.starts[line as usize - 1];
+        let line_end = self.starts.get(line as usize).map_or(text.len(), |next| next - 1);
         let end = text.floor_char_boundary(span.end).clamp(start, line_end);
 
-        // A byte order mark is no column.
-        let line_text = &text[line_start..line_end];
-        let mark = if line_start == 0 && line_text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let before = text[(line_start + mark).min(start)..start].chars().count();
-        let chars: Vec<char> = line_text[mark..].trim_end_matches('\r').chars().collect();
-        let before = before.min(chars.len());
-        let carets = text[start..end].trim_end_matches('\r').chars().count();
+        // A byte order mark is no column, and the carriage return of a line's end no character of it.
+        let mark = line_start == 0 && text.starts_with('\u{feff}');
+        let line_start = if mark { line_start + '\u{feff}'.len_utf8() } else { line_start };
+        let shown_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
+        let place = start.clamp(line_start, shown_end);
+        let before = text[line_start..place].chars().count();
+        let carets = text[place..end.clamp(place, shown_end)].chars().take(WIDTH).count();
 
-        let from = if chars.len() > WIDTH { before.saturating_sub(BEFORE) } else { 0 };
-        let to = chars.len().min(from + WIDTH);
         let mut shown = String::new();
         let mut indent = String::new();
-        if from > 0 {
+        let mut from = line_start;
+        if text[line_start..shown_end].chars().nth(WIDTH).is_some() && before > BEFORE {
+            from = text[line_start..place].char_indices().rev().nth(BEFORE - 1).map_or(from, |(at, _)| line_start + at);
             shown.push('…');
             indent.push(' ');
         }
-        shown.extend(chars[from..to].iter().map(|&c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }));
-        indent.extend(chars[from..before].iter().map(|&c| if c == '\t' { '\t' } else { ' ' }));
-        if to < chars.len() {
+        let printable = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+        let mut rest = text[from..shown_end].chars();
+        shown.extend(rest.by_ref().take(WIDTH).map(printable));
+        if rest.next().is_some() {
             shown.push('…');
         }
-        Self {
-            line: text[..line_start].bytes().filter(|&byte| byte == b'\n').count() as u32 + 1,
-            column: before as u32 + 1,
-            shown,
-            indent,
-            carets: carets.clamp(1, (to - before).max(1)),
-        }
+        indent.extend(text[from..place].chars().map(|c| if c == '\t' { '\t' } else { ' ' }));
+        let room = text[place..shown_end].chars().take(WIDTH - text[from..place].chars().count()).count();
+        Excerpt { line, column: before as u32 + 1, shown, indent, carets: carets.clamp(1, room.max(1)) }
     }
 }
 
@@ -75,7 +93,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, span: Range<usize>, line: u32, column: u32, expected: &str) {
-        let excerpt = Excerpt::new(text, span);
+        let excerpt = Lines::new(text).excerpt(span);
         assert_eq!((excerpt.line, excerpt.column), (line, column));
         assert_eq!(excerpt.to_string(), expected);
     }
@@ -96,6 +114,7 @@ mod tests {
         check("\té = 1", 6..7, 1, 6, "    1 | \té = 1\n      | \t    ^\n");
         check("\u{feff}a = 1", 7..8, 1, 5, "    1 | a = 1\n      |     ^\n");
         check("é", 1..9, 1, 1, "    1 | é\n      | ^\n");
+        check("\u{feff}a = 1", 0..4, 1, 1, "    1 | a = 1\n      | ^\n");
         check("\u{1b}[0m", 1..2, 1, 2, "    1 | \u{fffd}[0m\n      |  ^\n");
     }
 
@@ -104,5 +123,12 @@ mod tests {
         let text = format!("{}X{}", "a".repeat(1000), "b".repeat(1000));
         let expected = format!("    1 | …{}X{}…\n      |  {}^\n", "a".repeat(40), "b".repeat(59), " ".repeat(40));
         check(&text, 1000..1001, 1, 1001, &expected);
+        let expected = format!("    1 | {}…\n      | {}^\n", "a".repeat(100), " ".repeat(40));
+        check(&text, 40..41, 1, 41, &expected);
+        let expected = format!("    1 | …{}\n      |  {}^\n", "b".repeat(40), " ".repeat(40));
+        check(&text, 2001..2001, 1, 2002, &expected);
+        let expected =
+            format!("    1 | …{}X{}…\n      |  {}{}\n", "a".repeat(40), "b".repeat(59), " ".repeat(40), "^".repeat(60));
+        check(&text, 1000..2001, 1, 1001, &expected);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! The parser recovers from errors of syntax, so that these and wrong values are reported together. Where a line is not
 //! even TOML, nothing else is said about that line: what the parser made of it is a guess.
+//!
+//! The cost grows with the length of the text and of its longest line, whatever is wrong with it: a place is found by
+//! its line, and of all that is wrong with the syntax of a line only the first is looked at.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,10 +12,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::accept::Raw;
-use super::excerpt::Excerpt;
+use super::excerpt::{Excerpt, Lines};
 use super::kind::Fault;
 use super::load::{Given, Reading};
 use super::loaded::Origin;
@@ -34,63 +37,89 @@ const MAX_ROUNDS: usize = 20;
 
 pub(super) fn read_text(file: &Path, text: &str) -> Reading {
     let mut syntax = Vec::new();
-    let readable = without_misleading_lines(text, &mut syntax);
-    let (table, errors) = DeTable::parse_recoverable(&readable);
-    let mut walk = Walk { file, text, unquoted: BTreeMap::new(), reading: Reading::default() };
-    for error in errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        match text.get(span.clone()) {
-            Some(word) if !word.is_empty() && error.message().starts_with(UNQUOTED) => {
-                walk.unquoted.insert(span.start, span);
-            }
-            word => syntax.push((span, syntax_fault(error.message(), word.unwrap_or("")))),
-        }
-    }
-    walk.root(table.get_ref());
-    walk.finish(syntax)
-}
-
-/// The text with those wrong lines turned into spaces after which the parser would misunderstand others; all else keeps
-/// its place.
-fn without_misleading_lines(text: &str, syntax: &mut Vec<(Range<usize>, Fault)>) -> String {
     let mut readable = text.to_owned();
-    for _ in 0..MAX_ROUNDS {
-        let (_, errors) = DeTable::parse_recoverable(&readable);
-        let mut bytes = readable.clone().into_bytes();
+    let mut rounds_left = MAX_ROUNDS;
+    loop {
+        let (table, errors) = DeTable::parse_recoverable(&readable);
+        if rounds_left > 0
+            && let Some(next) = without_misleading_lines(&readable, &errors, &mut syntax)
+        {
+            drop(table);
+            readable = next;
+            rounds_left -= 1;
+            continue;
+        }
+        let mut walk = Walk {
+            file,
+            text,
+            lines: Lines::new(text),
+            no_toml: BTreeMap::new(),
+            unquoted: BTreeMap::new(),
+            reading: Reading::default(),
+        };
         for error in errors {
-            let Some(span) = error.span().filter(|span| span.start <= bytes.len()) else {
-                continue;
-            };
-            if error.message().starts_with(NO_VALUE) {
-                blank_line(&mut bytes, span.start);
-            } else if error.message().starts_with(UNCLOSED) {
-                // The keys below belong to it: nothing can be said about them.
-                let mut next = blank_line(&mut bytes, span.start);
-                while next < bytes.len() && bytes[next..].trim_ascii_start().first() != Some(&b'[') {
-                    next = blank_line(&mut bytes, next);
+            let span = error.span().unwrap_or(text.len()..text.len());
+            match text.get(span.clone()) {
+                Some(word) if !word.is_empty() && error.message().starts_with(UNQUOTED) => {
+                    walk.unquoted.insert(span.start, span);
                 }
-            } else {
-                continue;
+                word => syntax.push((span, syntax_fault(error.message(), word.unwrap_or("")))),
             }
-            syntax.push((span, syntax_fault(error.message(), "")));
         }
-        // Whole lines were replaced, hence whole characters.
-        let next = String::from_utf8(bytes).unwrap_or_else(|_| readable.clone());
-        if next == readable {
-            break;
-        }
-        readable = next;
+        walk.syntax(syntax);
+        walk.root(table.get_ref());
+        return walk.finish();
     }
-    readable
 }
 
-/// Blanks the line of an offset; gives the start of the next line.
-fn blank_line(bytes: &mut [u8], offset: usize) -> usize {
+/// The text with those wrong lines turned into spaces after which the parser misunderstood others; all else keeps its
+/// place. `None` if there are none.
+fn without_misleading_lines(text: &str, errors: &[Error], syntax: &mut Vec<(Range<usize>, Fault)>) -> Option<String> {
+    let mut bytes = Vec::new();
+    // What was blanked last, and what with the lines below: where one line has many errors, the first did it.
+    let (mut blank, mut blank_below) = (0..0, 0..0);
+    for error in errors {
+        let no_value = error.message().starts_with(NO_VALUE);
+        if !no_value && !error.message().starts_with(UNCLOSED) {
+            continue;
+        }
+        let Some(span) = error.span().filter(|span| span.start <= text.len()) else {
+            continue;
+        };
+        if bytes.is_empty() {
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        if no_value {
+            if !blank.contains(&span.start) {
+                blank = blank_line(&mut bytes, span.start);
+            }
+        } else if !blank_below.contains(&span.start) {
+            // The keys below belong to it: nothing can be said about them.
+            blank_below = blank_line(&mut bytes, span.start);
+            while blank_below.end < bytes.len() && !begins_section(&bytes[blank_below.end..]) {
+                blank_below.end = blank_line(&mut bytes, blank_below.end).end;
+            }
+            blank = blank_below.clone();
+        }
+        syntax.push((span, syntax_fault(error.message(), "")));
+    }
+    // Whole lines were replaced, hence whole characters.
+    String::from_utf8(bytes).ok().filter(|next| !next.is_empty() && next != text)
+}
+
+/// Blanks the line of an offset; gives the line with its newline.
+fn blank_line(bytes: &mut [u8], offset: usize) -> Range<usize> {
     let newline = |byte: &u8| *byte == b'\n';
     let start = bytes[..offset].iter().rposition(newline).map_or(0, |newline| newline + 1);
     let end = bytes[offset..].iter().position(newline).map_or(bytes.len(), |newline| offset + newline);
     bytes[start..end].fill(b' ');
-    (end + 1).min(bytes.len())
+    start..(end + 1).min(bytes.len())
+}
+
+/// Whether the first line is one of a section.
+fn begins_section(bytes: &[u8]) -> bool {
+    let mut line = bytes.iter().take_while(|byte| **byte != b'\n');
+    line.find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
 fn syntax_fault(message: &str, word: &str) -> Fault {
@@ -110,6 +139,9 @@ fn syntax_fault(message: &str, word: &str) -> Fault {
 struct Walk<'t> {
     file: &'t Path,
     text: &'t str,
+    lines: Lines<'t>,
+    /// The first error of syntax of each line that has one; the others mostly follow from it.
+    no_toml: BTreeMap<u32, (Range<usize>, Fault)>,
     /// Texts without quotes, by their start, until a better word is found for them than that.
     unquoted: BTreeMap<usize, Range<usize>>,
     reading: Reading,
@@ -117,8 +149,21 @@ struct Walk<'t> {
 
 impl Walk<'_> {
     fn problem(&mut self, span: Range<usize>, message: String, hint: Option<String>) {
-        let excerpt = Excerpt::new(self.text, span);
+        if self.no_toml.contains_key(&self.lines.number(span.start)) {
+            return;
+        }
+        let excerpt = self.lines.excerpt(span);
         self.reading.problems.push(Problem::in_file(self.file, excerpt, Fault { message, hint }));
+    }
+
+    fn syntax(&mut self, errors: Vec<(Range<usize>, Fault)>) {
+        for (span, fault) in errors {
+            let line = self.lines.number(span.start);
+            match self.no_toml.get(&line) {
+                Some((first, _)) if first.start <= span.start => {}
+                _ => drop(self.no_toml.insert(line, (span, fault))),
+            }
+        }
     }
 
     fn root(&mut self, table: &DeTable<'_>) {
@@ -194,12 +239,12 @@ impl Walk<'_> {
         }
         match accepted {
             Ok(setting) => {
-                let Excerpt { line, column, .. } = Excerpt::new(self.text, key.span());
+                let Excerpt { line, column, .. } = self.lines.excerpt(key.span());
                 self.reading.given.push(Given {
                     index,
                     setting: self.resolve(setting),
                     origin: Origin::File { file: self.file.to_owned(), line, column },
-                    excerpt: Some(Excerpt::new(self.text, value.span())),
+                    excerpt: Some(self.lines.excerpt(value.span())),
                 });
             }
             Err(Fault { message, hint }) => {
@@ -217,24 +262,15 @@ impl Walk<'_> {
         }
     }
 
-    /// Adds the errors of syntax and takes away what was said about the same lines.
-    fn finish(mut self, syntax: Vec<(Range<usize>, Fault)>) -> Reading {
+    /// Adds what is left of the texts without quotes, and the errors of syntax.
+    fn finish(mut self) -> Reading {
         for span in std::mem::take(&mut self.unquoted).into_values() {
             let hint = self.text.get(span.clone()).map(|word| format!("write {}", quote(word)));
             self.problem(span, "a text must have quotes around it".to_owned(), hint);
         }
-        // The first error of a line is enough: the others mostly follow from it.
-        let mut lines: BTreeMap<Option<u32>, Problem> = BTreeMap::new();
-        for (span, fault) in syntax {
-            let problem = Problem::in_file(self.file, Excerpt::new(self.text, span), fault);
-            match lines.get(&problem.line()) {
-                Some(first) if first.column() <= problem.column() => {}
-                _ => drop(lines.insert(problem.line(), problem)),
-            }
-        }
-        let Self { mut reading, .. } = self;
-        reading.problems.retain(|problem| !lines.contains_key(&problem.line()));
-        reading.problems.extend(lines.into_values());
+        let Self { file, lines, no_toml, mut reading, .. } = self;
+        let problems = no_toml.into_values().map(|(span, fault)| Problem::in_file(file, lines.excerpt(span), fault));
+        reading.problems.extend(problems);
         reading
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::FILE_NAME;
 use super::env;
-use super::excerpt::Excerpt;
+use super::excerpt::{Excerpt, Lines};
 use super::kind::Fault;
 use super::loaded::{Loaded, Origin};
 use super::options::{Config, OPTIONS};
@@ -246,7 +246,7 @@ fn read_outcome(file: &Path, bytes: io::Result<Vec<u8>>) -> Reading {
         Err(error) => {
             // What is valid stays in its place when the rest is replaced.
             let place = error.valid_up_to();
-            let excerpt = Excerpt::new(&String::from_utf8_lossy(&bytes), place..place + 1);
+            let excerpt = Lines::new(&String::from_utf8_lossy(&bytes)).excerpt(place..place + 1);
             let fault = Fault {
                 message: format!("the byte 0x{:02x} is not valid UTF-8", bytes[place]),
                 hint: Some("save the file as UTF-8".to_owned()),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 const SETUP: Setup = Setup {
     segment_bytes: 15 << 10,
     log_limit_bytes: 160 << 10,
-    memtable_bytes: 64 << 10,
+    memtable_bytes: 32 << 10,
     chunk_bytes: 64 << 10,
     ..config::TINY
 };
