@@ -165,15 +165,16 @@ impl<'a> Branch<'a> {
     #[inline]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Branch<'a>> {
         const SHORT: &str = "a branch is shorter than its header says";
-        let n = usize::from(u16_at(body, COUNT).ok_or(SHORT)?);
-        let p = usize::from(u16_at(body, PREFIX_LEN).ok_or(SHORT)?);
+        let header: &[u8; HEADER_LEN] = body.first_chunk().ok_or(SHORT)?;
+        let n = usize::from(u16::from_le_bytes([header[COUNT], header[COUNT + 1]]));
+        let p = usize::from(u16::from_le_bytes([header[PREFIX_LEN], header[PREFIX_LEN + 1]]));
         if n == 0 {
             return Err("a branch has no child");
         }
         let heads_at = HEADER_LEN + padded(p, PREFIX_ALIGN);
         let children_at = heads_at + HEAD_LEN * (n - 1);
         let expiries_at = children_at + CHILD_LEN * n;
-        let width = *body.get(EXPIRY_WIDTH).ok_or(SHORT)?;
+        let width = header[EXPIRY_WIDTH];
         let slots_at = expiries_at + Column::len(usize::from(width), n);
         let rests_at = slots_at + SLOT_LEN * (n - 1);
         Ok(Branch {

@@ -114,7 +114,7 @@ impl Bounds {
 /// Where the column of a page is in its body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
-    at: u32,
+    at: u16,
     width: u8,
 }
 
@@ -122,9 +122,9 @@ impl Column {
     /// The column of this width at an offset. Where it ends is for the page to check ([`Column::len`]).
     #[inline]
     pub(crate) fn new(width: u8, at: usize) -> Decoded<Column> {
-        match u32::try_from(at) {
+        match u16::try_from(at) {
             Ok(at) if usize::from(width) <= MAX_WIDTH => Ok(Column { at, width }),
-            _ => Err("the expiries of a page are wider than eight bytes"),
+            _ => Err("the expiries of a page are too wide or too far behind"),
         }
     }
 
@@ -139,22 +139,23 @@ impl Column {
         if self.width == 0 {
             return Ok(Expiry::NEVER);
         }
-        match u64_at(body, self.at as usize).ok_or(BAD_COLUMN)? {
+        match u64_at(body, usize::from(self.at)).ok_or(BAD_COLUMN)? {
             0 => Err("a page with expiries states no least one"),
             ms => Ok(Expiry(ms)),
         }
     }
 
-    /// Item `i`.
+    /// Item `i`. Nearly every page has no column, so what reads one stays out of the way.
     #[inline]
     pub(crate) fn get(self, body: &[u8], i: usize) -> Decoded<Expiry> {
         if self.width == 0 { Ok(Expiry::NEVER) } else { self.read(body, i) }
     }
 
+    #[cold]
     fn read(self, body: &[u8], i: usize) -> Decoded<Expiry> {
         let width = usize::from(self.width);
         let least = self.least(body)?;
-        let at = self.at as usize + HEADER_LEN + width * i;
+        let at = usize::from(self.at) + HEADER_LEN + width * i;
         let mut distance = [0; MAX_WIDTH];
         distance[..width].copy_from_slice(body.get(at..at + width).ok_or(BAD_COLUMN)?);
         match u64::from_le_bytes(distance) {

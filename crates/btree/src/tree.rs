@@ -127,10 +127,15 @@ impl Tree {
     /// # Errors
     /// As [`Tree::get`].
     pub fn get_with_expiry(&self, key: &[u8]) -> Result<Option<(&[u8], Expiry)>> {
-        let Some((at, leaf, index)) = self.find(key, || self.hash(key))? else { return Ok(None) };
-        let record = self.decoded(at, leaf.record(index))?;
-        let expiry = self.decoded(at, leaf.expiry(index))?;
-        Ok(Some((self.value(at, &record)?, expiry)))
+        self.find(
+            key,
+            || self.hash(key),
+            |at, leaf, index| {
+                let record = self.decoded(at, leaf.record(index))?;
+                let expiry = self.decoded(at, leaf.expiry(index))?;
+                Ok((self.value(at, &record)?, expiry))
+            },
+        )
     }
 
     /// When the first entry expires; [`Expiry::NEVER`] if none does. Costs one page, whatever the number of keys.
@@ -147,14 +152,20 @@ impl Tree {
 
     #[inline]
     fn lookup(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<&[u8]>> {
-        let Some((at, leaf, index)) = self.find(key, hash)? else { return Ok(None) };
-        let record = self.decoded(at, leaf.record(index))?;
-        self.value(at, &record).map(Some)
+        self.find(key, hash, |at, leaf, index| {
+            let record = self.decoded(at, leaf.record(index))?;
+            self.value(at, &record)
+        })
     }
 
-    /// The leaf that holds a key, and the number of its entry.
+    /// Whatever `read` makes of the entry of a key, given its leaf and its number.
     #[inline]
-    fn find(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<(PageRef, Leaf<'_>, usize)>> {
+    fn find<'t, R>(
+        &'t self,
+        key: &[u8],
+        hash: impl Fn() -> u64,
+        read: impl FnOnce(PageRef, &Leaf<'t>, usize) -> Result<R>,
+    ) -> Result<Option<R>> {
         let Some((mut at, mut level)) = self.top() else { return Ok(None) };
         while level > 0 {
             let branch = self.branch(at, level)?;
@@ -170,8 +181,10 @@ impl Tree {
             level -= 1;
         }
         let leaf = self.leaf(at)?;
-        let (index, found) = self.decoded(at, leaf.search(key))?;
-        Ok(found.then_some((at, leaf, index)))
+        match self.decoded(at, leaf.search(key))? {
+            (index, true) => read(at, &leaf, index).map(Some),
+            (_, false) => Ok(None),
+        }
     }
 
     /// Whether the filter proves that no key with this hash is in the leaf. A filter that cannot be read proves nothing.

@@ -326,6 +326,7 @@ fn foreign() -> Result<SimVfs, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use halodb::btree::inspect::LeafPage;
     use std::collections::BTreeSet;
 
     /// The kinds of pages that the newest commits reach or list, by the bytes in their headers.
@@ -336,6 +337,18 @@ mod tests {
             kinds.extend(bytes.chunks_exact(4096).skip(2).map(|page| page[24]));
         }
         kinds
+    }
+
+    /// How many leaves of the page files have one stride, and how many have records of any length.
+    fn modes(victim: &Victim) -> (usize, usize) {
+        let (mut fixed, mut variable) = (0, 0);
+        for path in victim.files.iter().filter(|path| path.ends_with("tree.db")) {
+            let bytes = victim.disk.read_file(path).unwrap();
+            let leaves = bytes.chunks_exact(4096).skip(2).filter(|page| page[24] == 1 && page[25] == 0);
+            let leaves = leaves.filter_map(|page| LeafPage::parse(&page[32..]).ok());
+            leaves.for_each(|leaf| *(if leaf.stride().is_some() { &mut fixed } else { &mut variable }) += 1);
+        }
+        (fixed, variable)
     }
 
     fn is_live(victim: &Victim, path: &Path) -> bool {
@@ -351,6 +364,8 @@ mod tests {
             for kind in [1, 2, 3, 4, 250] {
                 assert!(kinds.contains(&kind), "{state:?}: no page of kind {kind} among {kinds:?}");
             }
+            let (fixed, variable) = modes(&victim);
+            assert!(fixed > 0 && variable > 0, "{state:?}: {fixed} leaves of one stride, {variable} others");
             let bytes = victim.disk.read_file(&victim.newest_segment).unwrap();
             let (_, end) = end_of_log(&victim.disk).unwrap();
             // The block behind the records holds the witness.
