@@ -134,7 +134,13 @@ impl Victim {
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
         // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
-        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
+        // Keys of one kind with values of one length come last, so that leaves of their own have one stride.
+        let all = (0..80).map(|key| match key % 8 {
+            0..=3 => put(key, 80),
+            6 => Write::Delete(key),
+            _ => put(key, 60),
+        });
+        session.step(&Op::Commit(all.collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
@@ -152,7 +158,7 @@ impl Victim {
             commit(
                 &mut session,
                 Op::CommitIf(
-                    2 * (key % 2),
+                    4 + 16 * (key % 2),
                     Val { len: 900 + u32::from(key), fill: 9 },
                     Expect::Present,
                     Durability::Sync,
@@ -160,7 +166,7 @@ impl Victim {
             )?;
         }
         commit(&mut session, Op::Commit(vec![put(200, 30), Write::DeleteRange(7, Some(9))], Durability::Sync))?;
-        commit(&mut session, Op::Commit(vec![put(201, 700), Write::Delete(200), put(90, 3)], Durability::Sync))?;
+        commit(&mut session, Op::Commit(vec![put(204, 700), Write::Delete(200), put(92, 3)], Durability::Sync))?;
         let pairs = session.expected().clone();
         let disk = match state {
             State::Closed => {
