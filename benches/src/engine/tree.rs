@@ -60,7 +60,7 @@ impl Batch for Changes {
 impl Edits for Changes {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let place = self.places.get(self.next)?;
-        let change = place.2.map_or(Change::Delete, |end| Change::Put(&self.bytes[place.1..end]));
+        let change = place.2.map_or(Change::Delete, |end| Change::put(&self.bytes[place.1..end]));
         Some((self.key(place), change))
     }
 

@@ -13,6 +13,7 @@
 
 use crate::branch::Branch;
 use crate::error::Result;
+use crate::expiry::Expiry;
 use crate::leaf::{Layout, Leaf, Record, Span};
 use crate::tree::Tree;
 use halodb_pager::{PageRef, Proof};
@@ -252,6 +253,16 @@ impl Cursor {
         self.tree.value(at, &record).map(Some)
     }
 
+    /// When the entry expires. The value is there whether that has come or not.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if the leaf cannot be trusted.
+    pub fn expiry(&self) -> Result<Option<Expiry>> {
+        let Some(Entry { leaf, index, .. }) = self.entry else { return Ok(None) };
+        let body = self.tree.body_again(leaf.page)?;
+        self.tree.decoded(leaf.page.at(), leaf.layout.expiry(body, index)).map(Some)
+    }
+
     /// The tree it reads.
     pub fn tree(&self) -> &Tree {
         &self.tree
@@ -311,7 +322,7 @@ impl Cursor {
             Ok((span, record)) => {
                 (entry.index, entry.span) = (index, span);
                 self.key.truncate(self.prefix_len);
-                self.key.extend_from_slice(record.suffix);
+                record.append_suffix(&mut self.key);
                 Ok(())
             }
             Err(error) => {
@@ -335,7 +346,7 @@ impl Cursor {
             self.prefix_of = Some(at);
         }
         self.key.truncate(self.prefix_len);
-        self.key.extend_from_slice(record.suffix);
+        record.append_suffix(&mut self.key);
         self.entry = Some(Entry { leaf, index, span });
         Ok(())
     }

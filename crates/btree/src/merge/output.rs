@@ -9,6 +9,7 @@ use super::branch_packer::{BranchPacker, Item, Origin};
 use super::leaf_packer::LeafPacker;
 use crate::branch::{self, Child};
 use crate::error::{Error, Result};
+use crate::expiry::Expiry;
 use crate::filter;
 use crate::leaf::{self, Leaf, Place};
 use crate::overflow::{self, Overflow, OverflowRef};
@@ -72,7 +73,9 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Adds entry `i` of an old leaf.
     pub(super) fn push_old(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<()> {
         let record = self.base.decoded(at, leaf.record(i))?;
-        let pushed = self.leaves.push(leaf.prefix(), record.suffix, record.place, record.payload);
+        let expiry = self.base.decoded(at, leaf.expiry(i))?;
+        let (head, rest) = record.suffix();
+        let pushed = self.leaves.push([leaf.prefix(), head, rest], expiry, record.place, record.payload);
         self.base.decoded(at, pushed)?;
         self.emit_ready_leaves()
     }
@@ -89,8 +92,10 @@ impl<'o, 'p> Output<'o, 'p> {
             self.free(from.at);
         }
         let record = base.decoded(at, leaf.record(i))?;
+        let expiry = base.decoded(at, leaf.expiry(i))?;
+        let (head, rest) = record.suffix();
         let payload = OverflowRef { at: to, len: from.len }.encode();
-        let pushed = self.leaves.push(leaf.prefix(), record.suffix, Place::Overflow, &payload);
+        let pushed = self.leaves.push([leaf.prefix(), head, rest], expiry, Place::Overflow, &payload);
         base.decoded(at, pushed)?;
         self.emit_ready_leaves()
     }
@@ -105,15 +110,16 @@ impl<'o, 'p> Output<'o, 'p> {
     }
 
     /// Adds a new entry; a long value goes to an extent. `near` is the old leaf it goes into.
-    pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8], expiry: Expiry) -> Result<()> {
+        let parts = [key, &[], &[]];
         let page_size = self.base.snapshot().page_size();
         let pushed = if value.len() <= leaf::inline_limit(page_size, key.len()) {
-            self.leaves.push(key, &[], Place::Inline, value)
+            self.leaves.push(parts, expiry, Place::Inline, value)
         } else {
             let at = self.alloc(overflow::extent_pages(page_size, value.len()))?;
             self.write_value(at, value)?;
             let reference = OverflowRef { at, len: value.len() as u32 };
-            self.leaves.push(key, &[], Place::Overflow, &reference.encode())
+            self.leaves.push(parts, expiry, Place::Overflow, &reference.encode())
         };
         match (pushed, near) {
             (Ok(()), _) => {}
@@ -295,7 +301,7 @@ impl<'o, 'p> Output<'o, 'p> {
 
     fn emit_leaf(&mut self, count: usize) -> Result<()> {
         leaf::encode(self.leaves.front(count), &mut self.body);
-        let overflow = self.leaves.overflow(count);
+        let (overflow, expiry) = self.leaves.sums(count);
         let mut filter = std::mem::take(&mut self.filter);
         // A planted fault keeps the filter of the leaf before.
         let stale = mutant("btree.stale-filter") && !filter.is_empty();
@@ -311,7 +317,7 @@ impl<'o, 'p> Output<'o, 'p> {
         let at = self.alloc(1)?;
         self.txn.write(at, LEAF, 0, &self.body)?;
         let separator = self.leaves.drop_front(count);
-        let child = Child { at, entries: count as u64, overflow };
+        let child = Child { at, entries: count as u64, overflow, expiry };
         self.push_child(1, Item { separator: &separator, child, filter: &filter, origin: Origin::New })?;
         self.filter = filter;
         Ok(())
@@ -335,11 +341,10 @@ impl<'o, 'p> Output<'o, 'p> {
         let filter = if level == 1 { self.emit_filters(count)? } else { None };
         let packer = &self.branches[i];
         branch::encode(packer.front(count).map(|item| (item.separator, item.child)), filter, &mut self.body);
-        let (entries, overflow) = packer.sums(count);
         let at = self.alloc(1)?;
         self.txn.write(at, BRANCH, level, &self.body)?;
+        let child = self.branches[i].parent(at, count);
         let separator = self.branches[i].drop_front(count);
-        let child = Child { at, entries, overflow };
         self.push_child(level + 1, Item { separator: &separator, child, filter: &[], origin: Origin::New })
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct VecEdits {
 impl Edits for VecEdits {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let (key, value) = self.edits.get(self.at)?;
-        Some((key, value.as_ref().map_or(Change::Delete, |v| Change::Put(v))))
+        Some((key, value.as_ref().map_or(Change::Delete, |v| Change::put(v))))
     }
     fn advance(&mut self) {
         self.at += 1;
