@@ -177,7 +177,12 @@ impl Shrink {
                 // Two rounds may pass before the file is shorter: one in which single pages make way, one for the extents.
                 let stuck = round > 2 && stats.pages >= self.pages_before;
                 (self.written_before, self.pages_before) = (self.done.pages_written, stats.pages);
-                let next = Phase::lower(round, &stats).filter(|_| !idle && !stuck);
+                let mut next = Phase::lower(round, &stats).filter(|_| !idle && !stuck);
+                if round > 0 && next.is_some() {
+                    // Such a round rewrites most of what is above the leaves, and that needs room before it wins any.
+                    let above = Tree::open(pager.snapshot(), 0, options)?.pages_above_leaves()?;
+                    next = next.filter(|_| excess(&stats) > above);
+                }
                 self.phase = next.unwrap_or(Phase::Shorten { tries: 0 });
                 Ok(())
             }
@@ -246,8 +251,7 @@ impl Shrink {
 impl Phase {
     /// What a round of lowering is to do, if there is any use in one.
     fn lower(round: u32, stats: &PagerStats) -> Option<Phase> {
-        // What readers pin stays, and its places with it.
-        let excess = stats.free + stats.pending - stats.pinned;
+        let excess = excess(stats);
         let live = stats.pages.saturating_sub(excess);
         let enough = 2 + live / 200;
         if stats.free == 0 || excess <= enough || round >= MOST_ROUNDS {
@@ -257,6 +261,11 @@ impl Phase {
         let way = if round == 0 { 0 } else { excess.min(live / 2) };
         Some(Phase::Lower { round, end: PageId(live - way) })
     }
+}
+
+/// Pages that hold nothing. What readers pin stays, and its places with it.
+fn excess(stats: &PagerStats) -> u64 {
+    stats.free + stats.pending - stats.pinned
 }
 
 /// What was given up last, and a meta in the other slot still reaches, may be had from here on.
