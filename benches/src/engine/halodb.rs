@@ -1,7 +1,7 @@
 //! HaloDB through its public interface.
 
 use ::halodb as db;
-use db::{Db, Snapshot, WriteOptions};
+use db::{Db, Scan, Snapshot, WriteOptions};
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings};
 
@@ -69,7 +69,8 @@ impl Engine for Halo {
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {
-        Ok(Box::new(self.db.snapshot()))
+        let snapshot = self.db.snapshot();
+        Ok(Box::new(Reading { scan: snapshot.scan::<&[u8]>(..), snapshot }))
     }
 
     fn len(&self) -> Result<u64> {
@@ -85,7 +86,8 @@ impl Engine for Halo {
     }
 
     fn compact(&mut self) -> Result<()> {
-        Err(Problem::NotYet("compact"))
+        self.db.compact()?;
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {
@@ -98,29 +100,43 @@ impl Engine for Halo {
     }
 }
 
-impl Reader for Snapshot {
+struct Reading {
+    snapshot: Snapshot,
+    /// Kept from seek to seek, as its documentation advises for many short ranges.
+    scan: Scan,
+}
+
+/// Shows `f` up to `limit` pairs; how many.
+fn show(scan: &mut Scan, limit: usize, f: Pairs<'_>) -> Result<usize> {
+    let mut found = 0;
+    while found < limit {
+        let Some((key, value)) = scan.next()? else { break };
+        f(key, value);
+        found += 1;
+    }
+    Ok(found)
+}
+
+impl Reader for Reading {
     fn get(&mut self, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        Ok(self.get_with(key, f)?.is_some())
+        Ok(self.snapshot.get_with(key, f)?.is_some())
+    }
+
+    fn multi_get(&mut self, keys: &[&[u8]], f: &mut dyn FnMut(&[u8])) -> Result<usize> {
+        let mut found = 0;
+        self.snapshot.multi_get_with(keys, |_, value| {
+            found += 1;
+            f(value);
+        })?;
+        Ok(found)
     }
 
     fn seek(&mut self, from: &[u8], limit: usize, f: Pairs<'_>) -> Result<usize> {
-        let mut found = 0;
-        for pair in self.range(from..).take(limit) {
-            let (key, value) = pair?;
-            f(&key, &value);
-            found += 1;
-        }
-        Ok(found)
+        self.scan.seek(from);
+        show(&mut self.scan, limit, f)
     }
 
     fn scan(&mut self, prefix: &[u8], f: Pairs<'_>) -> Result<u64> {
-        let pairs = if prefix.is_empty() { self.iter() } else { self.prefix(prefix) };
-        let mut found = 0;
-        for pair in pairs {
-            let (key, value) = pair?;
-            f(&key, &value);
-            found += 1;
-        }
-        Ok(found)
+        Ok(show(&mut self.snapshot.scan_prefix(prefix), usize::MAX, f)? as u64)
     }
 }

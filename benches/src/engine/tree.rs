@@ -60,7 +60,7 @@ impl Batch for Changes {
 impl Edits for Changes {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let place = self.places.get(self.next)?;
-        let change = place.2.map_or(Change::Delete, |end| Change::Put(&self.bytes[place.1..end]));
+        let change = place.2.map_or(Change::Delete, |end| Change::put(&self.bytes[place.1..end]));
         Some((self.key(place), change))
     }
 
@@ -103,7 +103,8 @@ impl Engine for Store {
     }
 
     fn compact(&mut self) -> Result<()> {
-        Err(Problem::NotYet("compaction of the store"))
+        Store::compact(self)?;
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {
@@ -145,6 +146,12 @@ impl Reader for Reading {
             f(value);
         }
         Ok(found.is_some())
+    }
+
+    fn multi_get(&mut self, keys: &[&[u8]], f: &mut dyn FnMut(&[u8])) -> Result<usize> {
+        let values = self.tree.multi_get(keys)?;
+        values.iter().flatten().for_each(|value| f(value));
+        Ok(values.iter().flatten().count())
     }
 
     fn seek(&mut self, from: &[u8], limit: usize, f: Pairs<'_>) -> Result<usize> {

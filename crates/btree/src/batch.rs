@@ -1,15 +1,19 @@
 //! A batch of changes for [`crate::Store::apply`], collected in any order.
 
+use crate::expiry::Expiry;
 use crate::merge::{Change, Edits, KeyRange};
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::ops::Bound;
 
+/// What a key is set to.
+type Put = (Vec<u8>, Expiry);
+
 /// Changes that are applied together or not at all. A later change of a key replaces an earlier one; a range deleted
 /// covers what the batch set before, not what it sets afterwards.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    edits: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    edits: BTreeMap<Vec<u8>, Option<Put>>,
     ranges: Vec<KeyRange>,
 }
 
@@ -19,9 +23,17 @@ impl Batch {
         Batch::default()
     }
 
-    /// Sets a key.
+    /// Sets a key to a value that never expires.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Batch {
-        self.edits.insert(key.into(), Some(value.into()));
+        self.put_until(key, value, Expiry::NEVER)
+    }
+
+    /// Sets a key to a value with a time at which it expires. The time is stored and given back ([`Cursor::expiry`]); the
+    /// tree has no clock, and goes on giving the value until it is deleted.
+    ///
+    /// [`Cursor::expiry`]: crate::Cursor::expiry
+    pub fn put_until(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>, expiry: Expiry) -> &mut Batch {
+        self.edits.insert(key.into(), Some((value.into(), expiry)));
         self
     }
 
@@ -79,14 +91,14 @@ impl Batch {
 /// The edits of a batch as a stream.
 #[derive(Debug)]
 pub(crate) struct BatchEdits<'b> {
-    current: Option<(&'b Vec<u8>, &'b Option<Vec<u8>>)>,
-    rest: btree_map::Iter<'b, Vec<u8>, Option<Vec<u8>>>,
+    current: Option<(&'b Vec<u8>, &'b Option<Put>)>,
+    rest: btree_map::Iter<'b, Vec<u8>, Option<Put>>,
 }
 
 impl Edits for BatchEdits<'_> {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let (key, value) = self.current?;
-        Some((key, value.as_ref().map_or(Change::Delete, |value| Change::Put(value))))
+        Some((key, value.as_ref().map_or(Change::Delete, |(value, expiry)| Change::put_until(value, *expiry))))
     }
 
     fn advance(&mut self) {
@@ -125,6 +137,6 @@ mod tests {
         let mut batch = Batch::new();
         batch.put("a", "1").put("b", "1").delete_range("a", Some(b"c".to_vec())).put("b", "2");
         let edits = batch.edits();
-        assert_eq!(edits.current(), Some((&b"b"[..], Change::Put(b"2"))));
+        assert_eq!(edits.current(), Some((&b"b"[..], Change::put(b"2"))));
     }
 }

@@ -9,20 +9,24 @@
 //! | 8 | u64 | first page of the filter extent (level 1 only; else zero) |
 //! | 16 | u64 | its stamp |
 //! | 24 | u32 | its pages |
-//! | 28 | u32 | zero |
+//! | 28 | u8 | bytes of an expiry `w`, at most 8; 0: nothing below expires |
+//! | 29 | 3 bytes | zero |
 //! | 32 | bytes | the common prefix, padded with zeros to a multiple of 8 |
 //! | … | u64 × (n−1) | heads: the first 8 bytes of each separator's suffix, zero padded, as a number that orders like them |
 //! | … | 24 bytes × n | children: page u64; stamp u64; u64 = entries in this child and all before it (lower 56 bits), flags (upper 8: 1 = some value below is in an overflow extent) |
+//! | … | 8 + w·n | the least expiry below each child (`expiry.rs`); not if `w` is 0 |
 //! | … | 4 bytes × (n−1) | of each separator: u16 length of its suffix, u16 offset of what the head does not hold |
 //! | … | bytes | the suffixes beyond their heads |
 //!
 //! Child `i` holds the keys from separator `i − 1` on and below separator `i`. Entry counts are stored as running sums:
-//! rank is then one subtraction per level and the i-th key one binary search per level.
+//! rank is then one subtraction per level and the i-th key one binary search per level. The column of expiries begins with
+//! the least of the whole branch, so what a parent states of it is at hand; a branch of which nothing expires pays one byte.
 //!
 //! The level is in the page header. This file does not choose separators or children (`merge/` does).
 
 use crate::bytes::{common_prefix_len, head8, head8_bytes, padded, u16_at, u32_at, u64_at};
 use crate::error::Decoded;
+use crate::expiry::{Bounds, Column, Expiry, MAX_COLUMN_LEN};
 use crate::overflow::Overflow;
 use crate::page::{body_len, max_key_len};
 use halodb_pager::{PageId, PageRef, Stamp};
@@ -35,13 +39,14 @@ const FLAGS: usize = 6;
 const FILTER_ID: usize = 8;
 const FILTER_STAMP: usize = 16;
 const FILTER_PAGES: usize = 24;
-const RESERVED: usize = 28;
+const EXPIRY_WIDTH: usize = 28;
+const RESERVED: usize = 29;
 /// Bytes before the prefix.
 const HEADER_LEN: usize = 32;
 const _: () = assert!(PREFIX_LEN == COUNT + 2 && USED == PREFIX_LEN + 2 && FLAGS == USED + 2);
 const _: () = assert!(FILTER_ID == FLAGS + 2 && FILTER_STAMP == FILTER_ID + 8);
-const _: () = assert!(FILTER_PAGES == FILTER_STAMP + 8 && RESERVED == FILTER_PAGES + 4);
-const _: () = assert!(HEADER_LEN == RESERVED + 4);
+const _: () = assert!(FILTER_PAGES == FILTER_STAMP + 8 && EXPIRY_WIDTH == FILTER_PAGES + 4);
+const _: () = assert!(RESERVED == EXPIRY_WIDTH + 1 && HEADER_LEN == RESERVED + 3);
 
 const FLAG_FILTER: u16 = 1;
 const PREFIX_ALIGN: usize = 8;
@@ -59,7 +64,9 @@ const _: () = {
     let mut page_size = halodb_pager::MIN_PAGE_SIZE;
     while page_size <= halodb_pager::MAX_PAGE_SIZE {
         let separator = HEAD_LEN + SLOT_LEN + max_key_len(page_size);
-        assert!(HEADER_LEN + PREFIX_ALIGN + 4 * CHILD_LEN + 3 * separator <= body_len(page_size));
+        let child = CHILD_LEN + MAX_COLUMN_LEN.1;
+        let around = HEADER_LEN + PREFIX_ALIGN + MAX_COLUMN_LEN.0;
+        assert!(around + 4 * child + 3 * separator <= body_len(page_size));
         page_size *= 2;
     }
 };
@@ -73,11 +80,15 @@ pub(crate) struct Child {
     pub(crate) entries: u64,
     /// Whether a value below it is in an overflow extent.
     pub(crate) overflow: Overflow,
+    /// When the first entry below it expires.
+    pub(crate) expiry: Expiry,
 }
 
-/// Bytes of a branch with `n` children before what the separators take beyond their heads.
-pub(crate) fn fixed_len(n: usize, prefix: usize) -> usize {
-    HEADER_LEN + padded(prefix, PREFIX_ALIGN) + n * CHILD_LEN + n.saturating_sub(1) * (HEAD_LEN + SLOT_LEN)
+/// Bytes of a branch with `n` children, the expiries below them within `expiries`, before what the separators take beyond
+/// their heads.
+pub(crate) fn fixed_len(n: usize, prefix: usize, expiries: Bounds) -> usize {
+    let separators = n.saturating_sub(1) * (HEAD_LEN + SLOT_LEN);
+    HEADER_LEN + padded(prefix, PREFIX_ALIGN) + n * CHILD_LEN + separators + expiries.column_len(n)
 }
 
 /// Bytes a separator of `len` bytes takes beyond its head.
@@ -99,6 +110,8 @@ pub(crate) fn encode<'a>(
         _ => &[],
     };
     let p = prefix.len();
+    let mut expiries = Bounds::default();
+    children.clone().for_each(|(_, child)| expiries.add(child.expiry));
     out.extend_from_slice(&(n as u16).to_le_bytes());
     out.extend_from_slice(&(p as u16).to_le_bytes());
     out.extend_from_slice(&[0; 2]);
@@ -107,7 +120,7 @@ pub(crate) fn encode<'a>(
     out.extend_from_slice(&filter.id.0.to_le_bytes());
     out.extend_from_slice(&filter.stamp.raw().to_le_bytes());
     out.extend_from_slice(&filter.pages.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[expiries.width() as u8, 0, 0, 0]);
     out.extend_from_slice(prefix);
     out.resize(HEADER_LEN + padded(p, PREFIX_ALIGN), 0);
     for separator in separators() {
@@ -122,6 +135,7 @@ pub(crate) fn encode<'a>(
         out.extend_from_slice(&child.at.stamp.raw().to_le_bytes());
         out.extend_from_slice(&(sum | flags).to_le_bytes());
     }
+    expiries.encode(children.clone().map(|(_, child)| child.expiry), out);
     let mut offset = out.len() + SLOT_LEN * n.saturating_sub(1);
     for separator in separators() {
         out.extend_from_slice(&((separator.len() - p) as u16).to_le_bytes());
@@ -143,6 +157,7 @@ pub(crate) struct Branch<'a> {
     heads: &'a [[u8; HEAD_LEN]],
     children: &'a [[u8; CHILD_LEN]],
     slots: &'a [[u8; SLOT_LEN]],
+    expiries: Column,
 }
 
 impl<'a> Branch<'a> {
@@ -150,21 +165,25 @@ impl<'a> Branch<'a> {
     #[inline]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Branch<'a>> {
         const SHORT: &str = "a branch is shorter than its header says";
-        let n = usize::from(u16_at(body, COUNT).ok_or(SHORT)?);
-        let p = usize::from(u16_at(body, PREFIX_LEN).ok_or(SHORT)?);
+        let header: &[u8; HEADER_LEN] = body.first_chunk().ok_or(SHORT)?;
+        let n = usize::from(u16::from_le_bytes([header[COUNT], header[COUNT + 1]]));
+        let p = usize::from(u16::from_le_bytes([header[PREFIX_LEN], header[PREFIX_LEN + 1]]));
         if n == 0 {
             return Err("a branch has no child");
         }
         let heads_at = HEADER_LEN + padded(p, PREFIX_ALIGN);
         let children_at = heads_at + HEAD_LEN * (n - 1);
-        let slots_at = children_at + CHILD_LEN * n;
+        let expiries_at = children_at + CHILD_LEN * n;
+        let width = header[EXPIRY_WIDTH];
+        let slots_at = expiries_at + Column::len(usize::from(width), n);
         let rests_at = slots_at + SLOT_LEN * (n - 1);
         Ok(Branch {
             body,
             prefix: body.get(HEADER_LEN..HEADER_LEN + p).ok_or(SHORT)?,
             heads: body.get(heads_at..children_at).ok_or(SHORT)?.as_chunks().0,
-            children: body.get(children_at..slots_at).ok_or(SHORT)?.as_chunks().0,
+            children: body.get(children_at..expiries_at).ok_or(SHORT)?.as_chunks().0,
             slots: body.get(slots_at..rests_at).ok_or(SHORT)?.as_chunks().0,
+            expiries: Column::new(width, expiries_at)?,
         })
     }
 
@@ -210,7 +229,13 @@ impl<'a> Branch<'a> {
             at: PageRef { id: PageId(word(0)), stamp: Stamp::from_raw(word(CHILD_STAMP)), pages: 1 },
             entries: entries.ok_or("the entry counts of a branch do not rise")?,
             overflow: if sum & CHILD_OVERFLOW == 0 { Overflow::None } else { Overflow::Some },
+            expiry: self.expiries.get(self.body, i)?,
         })
+    }
+
+    /// When the first entry below expires, as the branch states it.
+    pub(crate) fn least_expiry(&self) -> Decoded<Expiry> {
+        self.expiries.least(self.body)
     }
 
     /// Length of the suffix of separator `i` and its bytes beyond the head.
@@ -305,10 +330,17 @@ mod tests {
             at: PageRef { id: PageId(100 + i as u64), stamp: Stamp::new(2, i as u64), pages: 1 },
             entries: 1 + i as u64 % 7,
             overflow: if i.is_multiple_of(3) { Overflow::Some } else { Overflow::None },
+            expiry: Expiry::NEVER,
         }
     }
 
-    fn body(separators: &BTreeSet<Vec<u8>>, filter: Option<PageRef>) -> Vec<u8> {
+    /// Every other child has something that expires below it.
+    fn expiring(i: usize) -> Child {
+        let expiry = if i % 2 == 1 { Expiry::at_ms(1_000_000 + i as u64 * 100) } else { Expiry::NEVER };
+        Child { expiry, ..child(i) }
+    }
+
+    fn body(separators: &BTreeSet<Vec<u8>>, child: fn(usize) -> Child, filter: Option<PageRef>) -> Vec<u8> {
         let mut items: Vec<(&[u8], Child)> = vec![(b"not stored", child(0))];
         items.extend(separators.iter().enumerate().map(|(i, s)| (s.as_slice(), child(i + 1))));
         let mut out = Vec::new();
@@ -317,14 +349,23 @@ mod tests {
     }
 
     fn check_all(separators: &BTreeSet<Vec<u8>>, probes: impl Iterator<Item = Vec<u8>>) {
-        let body = body(separators, None);
+        let probes: Vec<_> = probes.chain(separators.iter().cloned()).collect();
+        for child in [child, expiring] {
+            check_children(separators, &probes, child);
+        }
+    }
+
+    fn check_children(separators: &BTreeSet<Vec<u8>>, probes: &[Vec<u8>], child: fn(usize) -> Child) {
+        let body = body(separators, child, None);
         let branch = Branch::parse(&body).unwrap();
         assert_eq!(branch.len(), separators.len() + 1);
         assert_eq!(branch.used(), body.len());
-        for probe in probes.chain(separators.iter().cloned()) {
-            let expected = separators.iter().filter(|s| **s <= probe).count();
-            assert_eq!(branch.find(&probe), Ok(expected), "{probe:?} in {separators:?}");
+        for probe in probes {
+            let expected = separators.iter().filter(|s| *s <= probe).count();
+            assert_eq!(branch.find(probe), Ok(expected), "{probe:?} in {separators:?}");
         }
+        let least = (0..branch.len()).fold(Expiry::NEVER, |least, i| least.earlier(child(i).expiry));
+        assert_eq!(branch.least_expiry(), Ok(least));
         let mut before = 0;
         for i in 0..branch.len() {
             assert_eq!(branch.child(i), Ok(child(i)));
@@ -374,7 +415,7 @@ mod tests {
     #[test]
     fn the_filter_reference_comes_back() {
         let filter = PageRef { id: PageId(77), stamp: Stamp::new(1, 5), pages: 3 };
-        let body = body(&set(&[b"m"]), Some(filter));
+        let body = body(&set(&[b"m"]), child, Some(filter));
         assert_eq!(Branch::parse(&body).unwrap().filter(), Some(filter));
     }
 
@@ -383,7 +424,11 @@ mod tests {
         let separators = set(&[b"common/aa", b"common/ab", b"common/with a longer tail", b"common/z"]);
         let p = 7;
         let rest: usize = separators.iter().map(|s| rest_len(s.len(), p)).sum();
-        assert_eq!(body(&separators, None).len(), fixed_len(5, p) + rest);
+        let mut expiries = Bounds::default();
+        assert_eq!(body(&separators, child, None).len(), fixed_len(5, p, expiries) + rest);
+        (0..5).for_each(|i| expiries.add(expiring(i).expiry));
+        assert_eq!(body(&separators, expiring, None).len(), fixed_len(5, p, expiries) + rest);
+        assert_eq!(expiries.column_len(5), 8 + 5);
     }
 
     proptest! {
@@ -399,15 +444,16 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_give_children_or_an_error(mut bytes: Vec<u8>, count in 0u16..5, prefix in 0u16..20, key: Vec<u8>) {
+        fn any_bytes_give_children_or_an_error(mut bytes: Vec<u8>, count in 0u16..5, prefix in 0u16..20, width in 0u8..10, key: Vec<u8>) {
             for honest in [false, true] {
                 if honest && bytes.len() >= 4 {
                     bytes[..2].copy_from_slice(&count.to_le_bytes());
                     bytes[2..4].copy_from_slice(&prefix.to_le_bytes());
+                    bytes.get_mut(EXPIRY_WIDTH).into_iter().for_each(|byte| *byte = width);
                 }
                 if let Ok(branch) = Branch::parse(&bytes) {
                     let _ = branch.find(&key);
-                    let _ = branch.filter();
+                    let _ = (branch.filter(), branch.least_expiry());
                     let _ = branch.find_rank(7);
                     for i in 0..branch.len() {
                         let _ = branch.child(i);

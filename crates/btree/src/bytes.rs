@@ -81,6 +81,12 @@ pub(crate) fn head8(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(first).swap_bytes()
 }
 
+/// The four bytes of a head, as they stood in the string.
+#[inline]
+pub(crate) fn head4_bytes(head: u32) -> [u8; 4] {
+    head.swap_bytes().to_le_bytes()
+}
+
 /// The eight bytes of a head, as they stood in the string.
 pub(crate) fn head8_bytes(head: u64) -> [u8; 8] {
     head.swap_bytes().to_le_bytes()
@@ -134,6 +140,7 @@ mod tests {
                 }
             }
         }
+        assert_eq!(head4_bytes(head4(b"abcdef")), *b"abcd");
         assert_eq!(head8_bytes(head8(b"abcdefghi")), *b"abcdefgh");
     }
 

@@ -1,12 +1,13 @@
 //! The checker of a tree's invariants, from the disk up.
 //!
 //! It finds: pages that do not verify, pages reached twice, keys out of order or outside the separators above them,
-//! heads that are not their keys', counts and overflow marks that are not true, values of a length other than stated,
+//! heads that are not their keys', counts, overflow marks and least expiries that are not true, values of a length other than stated,
 //! filters that deny a key of their leaf. It does not compare with the free list: `Snapshot::check_accounting` does,
 //! given the pages collected here.
 
 use crate::branch::{Branch, Child};
 use crate::error::Error;
+use crate::expiry::Expiry;
 use crate::filter::Filters;
 use crate::leaf::Leaf;
 use crate::overflow::{Overflow, OverflowRef};
@@ -64,6 +65,7 @@ struct Visit<'v> {
 struct Seen {
     entries: u64,
     overflow: Overflow,
+    expiry: Expiry,
 }
 
 impl<'t> Check<'t, '_> {
@@ -124,11 +126,12 @@ impl<'t> Check<'t, '_> {
     fn leaf(&mut self, visit: Visit<'_>, leaf: &Leaf<'_>) -> Option<Seen> {
         let at = visit.at;
         let mut overflow = Overflow::None;
+        let mut expiry = Expiry::NEVER;
         for i in 0..leaf.len() {
             let record = self.tree.decoded(at, leaf.record(i));
             let record = self.ok(at, record)?;
-            let key = [leaf.prefix(), record.suffix].concat();
-            if !leaf.head_is_true(i, &record) {
+            let key = leaf.key(&record);
+            if !record.head_is_true() {
                 self.found(at, format!("the head of entry {i} is not that of its key"));
             }
             if self.last_key.as_ref().is_some_and(|last| *last >= key) {
@@ -141,6 +144,8 @@ impl<'t> Check<'t, '_> {
                 self.found(at, format!("the filter of the leaf denies the key of entry {i}"));
             }
             self.last_key = Some(key);
+            let own = self.tree.decoded(at, leaf.expiry(i));
+            expiry = expiry.earlier(self.ok(at, own)?);
             let extent = self.tree.decoded(at, record.overflow());
             if let Some(extent) = self.ok(at, extent)? {
                 overflow = Overflow::Some;
@@ -150,7 +155,11 @@ impl<'t> Check<'t, '_> {
         if leaf.overflow() != overflow {
             self.found(at, "the leaf's overflow mark is not true");
         }
-        Some(Seen { entries: leaf.len() as u64, overflow })
+        let stated = self.tree.decoded(at, leaf.least_expiry());
+        if self.ok(at, stated)? != expiry {
+            self.found(at, "the leaf's least expiry is not true");
+        }
+        Some(Seen { entries: leaf.len() as u64, overflow, expiry })
     }
 
     fn extent(&mut self, reference: OverflowRef) {
@@ -163,7 +172,7 @@ impl<'t> Check<'t, '_> {
     fn branch(&mut self, visit: Visit<'_>, branch: &Branch<'_>) -> Option<Seen> {
         let at = visit.at;
         let filters = branch.filter().and_then(|filters| self.filters(visit, filters, branch.len()));
-        let mut seen = Seen { entries: 0, overflow: Overflow::None };
+        let mut seen = Seen { entries: 0, overflow: Overflow::None, expiry: Expiry::NEVER };
         let mut whole = true;
         let mut start = visit.start.to_vec();
         for i in 0..branch.len() {
@@ -190,12 +199,20 @@ impl<'t> Check<'t, '_> {
                     if below.overflow != child.overflow {
                         self.found(at, format!("the overflow mark of child {i} is not true"));
                     }
+                    if below.expiry != child.expiry {
+                        self.found(at, format!("the least expiry of child {i} is not true"));
+                    }
                     seen.entries += below.entries;
+                    seen.expiry = seen.expiry.earlier(below.expiry);
                     seen.overflow = seen.overflow.or(below.overflow);
                 }
                 None => whole = false,
             }
             start = end.unwrap_or_default();
+        }
+        let stated = self.tree.decoded(at, branch.least_expiry());
+        if self.ok(at, stated)? != seen.expiry && whole {
+            self.found(at, "the branch's least expiry is not true");
         }
         whole.then_some(seen)
     }

@@ -59,7 +59,7 @@ impl Tree {
         }
         let record = self.decoded(at, leaf.record(rest as usize))?;
         let value = self.value(at, &record)?;
-        Ok(Some(([leaf.prefix(), record.suffix].concat(), value)))
+        Ok(Some((leaf.key(&record), value)))
     }
 
     /// Number of keys below `key`, and whether it is there itself.

@@ -5,12 +5,16 @@
 //! is kept in a buffer that begins with the leaf's prefix. The value is remembered as a range of the leaf and is not
 //! copied.
 //!
+//! A seek comes in parts, too: whoever has several cursors takes all of them one part further in turn, and so waits for
+//! the memory of all of them at once.
+//!
 //! It never sees a later version than its tree. Corrupt pages give errors: the levels on the way down must fall by one,
 //! so no cycle of pages holds it. After an error it is on no key.
 
 use crate::branch::Branch;
 use crate::error::Result;
-use crate::leaf::{Layout, Leaf, Span};
+use crate::expiry::Expiry;
+use crate::leaf::{Layout, Leaf, Record, Span};
 use crate::tree::Tree;
 use halodb_pager::{PageRef, Proof};
 
@@ -19,6 +23,8 @@ use halodb_pager::{PageRef, Proof};
 pub struct Cursor {
     tree: Tree,
     path: Vec<Step>,
+    /// How far a seek has come.
+    seek: Seek,
     /// The entry that the cursor is on, if it is on a key.
     entry: Option<Entry>,
     /// The leaf whose prefix `key` begins with.
@@ -26,6 +32,20 @@ pub struct Cursor {
     prefix_len: usize,
     key: Vec<u8>,
 }
+
+/// A seek under way.
+#[derive(Clone, Copy, Debug)]
+enum Seek {
+    /// There is none, or the tree is empty.
+    None,
+    /// This page comes next.
+    At { page: PageRef, level: u8 },
+    /// The first entry of a leaf that is not below the key, and whether it has that key.
+    Found { leaf: Held, index: usize, is_key: bool },
+}
+
+/// Bytes asked for from the first record on that a seek finds: the next few records mostly, for those are read next.
+const RECORDS_LEN: usize = 320;
 
 /// A branch on the way to the leaf, and the child taken.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +60,17 @@ struct Step {
 struct Held {
     page: Proof,
     layout: Layout,
+}
+
+impl Held {
+    /// The record of an entry, and where it is.
+    #[inline]
+    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
+        let at = self.page.at();
+        let body = tree.body_again(self.page)?;
+        let span = tree.decoded(at, self.layout.span(body, index))?;
+        Ok((span, tree.decoded(at, span.record(body))?))
+    }
 }
 
 /// An entry of a leaf.
@@ -58,7 +89,15 @@ enum Direction {
 
 impl Cursor {
     pub(crate) fn new(tree: Tree) -> Cursor {
-        Cursor { tree, path: Vec::new(), entry: None, prefix_of: None, prefix_len: 0, key: Vec::new() }
+        Cursor {
+            tree,
+            path: Vec::new(),
+            seek: Seek::None,
+            entry: None,
+            prefix_of: None,
+            prefix_len: 0,
+            key: Vec::new(),
+        }
     }
 
     /// To the first key.
@@ -82,8 +121,8 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     pub fn seek(&mut self, key: &[u8]) -> Result<()> {
-        let Some((leaf, index, _)) = self.descend_to(key)? else { return Ok(()) };
-        if index < leaf.layout.len() { self.settle(leaf, index) } else { self.next_leaf(Direction::Forward) }
+        self.go_to(key)?;
+        self.land()
     }
 
     /// To the last key not above `key`.
@@ -91,8 +130,83 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     pub fn seek_back(&mut self, key: &[u8]) -> Result<()> {
-        let Some((leaf, index, found)) = self.descend_to(key)? else { return Ok(()) };
-        match (found, index) {
+        self.go_to(key)?;
+        self.land_back()
+    }
+
+    fn go_to(&mut self, key: &[u8]) -> Result<()> {
+        self.begin_seek();
+        while self.approach(key)? {}
+        self.aim(key)
+    }
+
+    /// The first part of a seek; until it has landed the cursor is on no key. The parts are for whoever has several cursors:
+    /// [`Cursor::approach`] each until all of them say that they are near, then [`Cursor::aim`] each, then
+    /// [`Cursor::land`] each, all with the same key. What a part needs from memory the part before has asked for.
+    pub fn begin_seek(&mut self) {
+        self.entry = None;
+        self.path.clear();
+        self.seek = match self.tree.top() {
+            Some((page, level)) => Seek::At { page, level },
+            None => Seek::None,
+        };
+    }
+
+    /// Goes down by one branch, and asks for the page below it. Whether that is a branch again.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn approach(&mut self, key: &[u8]) -> Result<bool> {
+        let Seek::At { page: at, level } = self.seek else { return Ok(false) };
+        if level == 0 {
+            return Ok(false);
+        }
+        self.seek = Seek::None;
+        let (branch, proof) = self.tree.proven_branch(at, level)?;
+        let index = self.tree.decoded(at, branch.find(key))?;
+        let child = self.tree.child(at, &branch, index)?;
+        self.path.push(Step { branch: proof, level, index });
+        match level {
+            1 => self.tree.prefetch_leaf(&child),
+            _ => self.tree.prefetch_branch(&child),
+        }
+        self.seek = Seek::At { page: child.at, level: level - 1 };
+        Ok(level > 1)
+    }
+
+    /// Looks the key up in its leaf, and asks for the record found.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn aim(&mut self, key: &[u8]) -> Result<()> {
+        let Seek::At { page: at, level: 0 } = self.seek else { return Ok(()) };
+        self.seek = Seek::None;
+        let (leaf, page) = self.tree.proven_leaf(at)?;
+        let (index, is_key) = self.tree.decoded(at, leaf.search(key))?;
+        let layout = leaf.layout();
+        if let Some(offset) = layout.offset(self.tree.body_again(page)?, index.min(layout.len() - 1)) {
+            self.tree.prefetch_records(at, offset, RECORDS_LEN);
+        }
+        self.seek = Seek::Found { leaf: Held { page, layout }, index, is_key };
+        Ok(())
+    }
+
+    /// The last part of a seek: onto the first key not below the key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn land(&mut self) -> Result<()> {
+        let Seek::Found { leaf, index, .. } = std::mem::replace(&mut self.seek, Seek::None) else { return Ok(()) };
+        if index < leaf.layout.len() { self.settle(leaf, index) } else { self.next_leaf(Direction::Forward) }
+    }
+
+    /// The last part of a seek: onto the last key not above the key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`].
+    pub fn land_back(&mut self) -> Result<()> {
+        let Seek::Found { leaf, index, is_key } = std::mem::replace(&mut self.seek, Seek::None) else { return Ok(()) };
+        match (is_key, index) {
             (true, _) => self.settle(leaf, index),
             (false, 0) => self.next_leaf(Direction::Back),
             (false, _) => self.settle(leaf, index - 1),
@@ -104,18 +218,21 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     #[expect(clippy::should_implement_trait, reason = "a cursor lends its entry and can fail, which `Iterator` cannot")]
+    #[inline]
     pub fn next(&mut self) -> Result<()> {
-        let Some(Entry { leaf, index, .. }) = self.entry.take() else { return Ok(()) };
-        if index + 1 < leaf.layout.len() { self.settle(leaf, index + 1) } else { self.next_leaf(Direction::Forward) }
+        let Some(entry) = &self.entry else { return Ok(()) };
+        let (next, len) = (entry.index + 1, entry.leaf.layout.len());
+        if next < len { self.settle_near(next) } else { self.next_leaf(Direction::Forward) }
     }
 
     /// To the previous key (nothing when on no key).
     ///
     /// # Errors
     /// As [`Cursor::seek_first`].
+    #[inline]
     pub fn prev(&mut self) -> Result<()> {
-        let Some(Entry { leaf, index, .. }) = self.entry.take() else { return Ok(()) };
-        if index > 0 { self.settle(leaf, index - 1) } else { self.next_leaf(Direction::Back) }
+        let Some(Entry { index, .. }) = self.entry else { return Ok(()) };
+        if index > 0 { self.settle_near(index - 1) } else { self.next_leaf(Direction::Back) }
     }
 
     /// The key.
@@ -128,11 +245,22 @@ impl Cursor {
     ///
     /// # Errors
     /// [`crate::Error`] if the leaf or the extent cannot be trusted.
+    #[inline]
     pub fn value(&self) -> Result<Option<&[u8]>> {
         let Some(Entry { leaf, span, .. }) = self.entry else { return Ok(None) };
         let at = leaf.page.at();
         let record = self.tree.decoded(at, span.record(self.tree.body_again(leaf.page)?))?;
         self.tree.value(at, &record).map(Some)
+    }
+
+    /// When the entry expires. The value is there whether that has come or not.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if the leaf cannot be trusted.
+    pub fn expiry(&self) -> Result<Option<Expiry>> {
+        let Some(Entry { leaf, index, .. }) = self.entry else { return Ok(None) };
+        let body = self.tree.body_again(leaf.page)?;
+        self.tree.decoded(leaf.page.at(), leaf.layout.expiry(body, index)).map(Some)
     }
 
     /// The tree it reads.
@@ -142,33 +270,12 @@ impl Cursor {
 
     fn seek_end(&mut self, direction: Direction) -> Result<()> {
         self.entry = None;
+        self.seek = Seek::None;
         self.path.clear();
         match self.tree.top() {
             Some((at, level)) => self.descend_edge(at, level, direction),
             None => Ok(()),
         }
-    }
-
-    /// The leaf in whose range `key` is, the number of its first entry not below `key`, and whether that is `key`.
-    fn descend_to(&mut self, key: &[u8]) -> Result<Option<(Held, usize, bool)>> {
-        self.entry = None;
-        self.path.clear();
-        let Some((mut at, mut level)) = self.tree.top() else { return Ok(None) };
-        while level > 0 {
-            let (branch, proof) = self.tree.proven_branch(at, level)?;
-            let index = self.tree.decoded(at, branch.find(key))?;
-            self.path.push(Step { branch: proof, level, index });
-            let child = self.tree.child(at, &branch, index)?;
-            if level == 1 {
-                self.tree.prefetch_leaf(&child);
-            }
-            at = child.at;
-            level -= 1;
-        }
-        let (leaf, page) = self.tree.proven_leaf(at)?;
-        let (index, found) = self.tree.decoded(at, leaf.search(key))?;
-        let leaf = Held { page, layout: leaf.layout() };
-        Ok(Some((leaf, index, found)))
     }
 
     /// To the first entry below a page, or the last when going back.
@@ -188,6 +295,7 @@ impl Cursor {
 
     /// From the leaf that the path leads to on to its neighbour; past the end the cursor is on no key.
     fn next_leaf(&mut self, direction: Direction) -> Result<()> {
+        self.entry = None;
         while let Some(step) = self.path.last_mut() {
             let at = step.branch.at();
             let branch = self.tree.decoded(at, Branch::parse(self.tree.body_again(step.branch)?))?;
@@ -206,14 +314,31 @@ impl Cursor {
         Ok(())
     }
 
+    /// Onto another entry of the leaf that the cursor is on.
+    #[inline]
+    fn settle_near(&mut self, index: usize) -> Result<()> {
+        let Some(entry) = &mut self.entry else { return Ok(()) };
+        match entry.leaf.read(&self.tree, index) {
+            Ok((span, record)) => {
+                (entry.index, entry.span) = (index, span);
+                self.key.truncate(self.prefix_len);
+                record.append_suffix(&mut self.key);
+                Ok(())
+            }
+            Err(error) => {
+                self.entry = None;
+                Err(error)
+            }
+        }
+    }
+
     /// Onto an entry of a leaf.
     #[inline]
     fn settle(&mut self, leaf: Held, index: usize) -> Result<()> {
         let at = leaf.page.at();
-        let body = self.tree.body_again(leaf.page)?;
-        let span = self.tree.decoded(at, leaf.layout.span(body, index))?;
-        let record = self.tree.decoded(at, span.record(body))?;
+        let (span, record) = leaf.read(&self.tree, index)?;
         if self.prefix_of != Some(at) {
+            let body = self.tree.body_again(leaf.page)?;
             let prefix = self.tree.decoded(at, Leaf::parse(body))?.prefix();
             self.key.clear();
             self.key.extend_from_slice(prefix);
@@ -221,7 +346,7 @@ impl Cursor {
             self.prefix_of = Some(at);
         }
         self.key.truncate(self.prefix_len);
-        self.key.extend_from_slice(record.suffix);
+        record.append_suffix(&mut self.key);
         self.entry = Some(Entry { leaf, index, span });
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A difference means that files written before can no longer be read: change the format version, not the file here.
 
 use crate::branch::{self, Branch, Child};
+use crate::expiry::Expiry;
 use crate::filter::{self, Filters};
 use crate::leaf::{self, Leaf, Place, RawEntry};
 use crate::overflow::{self, Overflow, OverflowRef};
@@ -46,28 +47,52 @@ fn page(id: u64, pages: u32) -> PageRef {
 fn a_leaf_has_the_bytes_it_always_had() {
     let reference = OverflowRef { at: page(0x2a, 2), len: 5000 };
     let payload = reference.encode();
+    let until = Expiry::at_ms(1_000_000_000_000);
     let entries = [
-        RawEntry { key: b"fruit/apple", place: Place::Inline, payload: b"red" },
-        RawEntry { key: b"fruit/apricot", place: Place::Inline, payload: b"" },
-        RawEntry { key: b"fruit/plum", place: Place::Overflow, payload: &payload },
+        RawEntry { key: b"fruit/apple", expiry: Expiry::NEVER, place: Place::Inline, payload: b"red" },
+        RawEntry { key: b"fruit/apricot", expiry: until, place: Place::Inline, payload: b"" },
+        RawEntry { key: b"fruit/fig", expiry: Expiry::at_ms(until.ms() + 500), place: Place::Inline, payload: b"blue" },
+        RawEntry { key: b"fruit/plum", expiry: Expiry::NEVER, place: Place::Overflow, payload: &payload },
     ];
     let mut body = Vec::new();
     leaf::encode(entries.into_iter(), &mut body);
     check("leaf", include_str!("../testdata/leaf.hex"), &body);
     let leaf = Leaf::parse(&body).unwrap();
-    assert_eq!((leaf.len(), leaf.prefix(), leaf.overflow()), (3, &b"fruit/"[..], Overflow::Some));
+    assert_eq!((leaf.len(), leaf.prefix(), leaf.overflow(), leaf.stride()), (4, &b"fruit/"[..], Overflow::Some, None));
     assert_eq!(leaf.record(0).unwrap().payload, b"red");
-    assert_eq!(leaf.record(2).unwrap().overflow(), Ok(Some(reference)));
+    assert_eq!(leaf.record(3).unwrap().overflow(), Ok(Some(reference)));
     assert_eq!(leaf.search(b"fruit/apricot"), Ok((1, true)));
+    assert_eq!((leaf.expiry(0), leaf.expiry(1), leaf.least_expiry()), (Ok(Expiry::NEVER), Ok(until), Ok(until)));
+}
+
+#[test]
+fn a_leaf_of_one_stride_has_the_bytes_it_always_had() {
+    let entry = |key, payload| RawEntry { key, expiry: Expiry::NEVER, place: Place::Inline, payload };
+    let entries = [entry(b"row/000017", b"red"), entry(b"row/000130", b"sky"), entry(b"row/000131", b"now")];
+    let mut body = Vec::new();
+    leaf::encode(entries.into_iter(), &mut body);
+    check("leaf-fixed", include_str!("../testdata/leaf-fixed.hex"), &body);
+    let leaf = Leaf::parse(&body).unwrap();
+    assert_eq!((leaf.len(), leaf.prefix(), leaf.stride()), (3, &b"row/000"[..], Some(3)));
+    assert_eq!(leaf.search(b"row/000130"), Ok((1, true)));
+    assert_eq!(leaf.record(1).unwrap().payload, b"sky");
+    let mut body = Vec::new();
+    let until = |ms, entry| RawEntry { expiry: Expiry::at_ms(ms), ..entry };
+    let entries = [until(1_000_000_000_000, entry(b"session:8c1f", b"17")), until(0, entry(b"session:c02d", b"18"))];
+    leaf::encode(entries.into_iter(), &mut body);
+    check("leaf-expiring", include_str!("../testdata/leaf-expiring.hex"), &body);
+    let leaf = Leaf::parse(&body).unwrap();
+    assert_eq!((leaf.expiry(0), leaf.expiry(1)), (Ok(Expiry::at_ms(1_000_000_000_000)), Ok(Expiry::NEVER)));
+    assert_eq!((leaf.prefix(), leaf.stride()), (&b"session:"[..], Some(2)));
 }
 
 #[test]
 fn a_branch_has_the_bytes_it_always_had() {
-    let child = |id, entries, overflow| Child { at: page(id, 1), entries, overflow };
+    let child = |id, entries, overflow, ms| Child { at: page(id, 1), entries, overflow, expiry: Expiry::at_ms(ms) };
     let children = [
-        (&b""[..], child(0x10, 100, Overflow::None)),
-        (b"fruit/b", child(0x11, 20, Overflow::Some)),
-        (b"fruit/pomegranate", child(0x15, 3, Overflow::None)),
+        (&b""[..], child(0x10, 100, Overflow::None, 1_000_000_000_000)),
+        (b"fruit/b", child(0x11, 20, Overflow::Some, 0)),
+        (b"fruit/pomegranate", child(0x15, 3, Overflow::None, 1_000_000_000_254)),
     ];
     let mut body = Vec::new();
     branch::encode(children.into_iter(), Some(page(0x20, 1)), &mut body);
@@ -75,6 +100,7 @@ fn a_branch_has_the_bytes_it_always_had() {
     let branch = Branch::parse(&body).unwrap();
     assert_eq!(branch.filter(), Some(page(0x20, 1)));
     assert_eq!((0..3).map(|i| branch.child(i).unwrap()).collect::<Vec<_>>(), children.map(|(_, child)| child));
+    assert_eq!(branch.least_expiry(), Ok(Expiry::at_ms(1_000_000_000_000)));
     assert_eq!(branch.find(b"fruit/plum"), Ok(1));
     assert_eq!(branch.find(b"fruit/pomegranate"), Ok(2));
 }

@@ -21,7 +21,8 @@
 //! # Ok(()) }
 //! ```
 
-use crate::branch::Branch;
+use crate::branch::{Branch, Child};
+use crate::expiry::Expiry;
 use crate::filter::Filters;
 use crate::leaf::{Leaf, Place};
 use crate::overflow::{self, Overflow, OverflowRef};
@@ -80,16 +81,37 @@ impl<'a> LeafPage<'a> {
         self.leaf.overflow() == Overflow::Some
     }
 
+    /// Bytes from one record to the next, if the page says that all have one length.
+    pub fn stride(&self) -> Option<usize> {
+        self.leaf.stride()
+    }
+
+    /// When the first of its entries expires, as the page says.
+    ///
+    /// # Errors
+    /// A clause.
+    pub fn least_expiry(&self) -> Result<Expiry, Clause> {
+        self.leaf.least_expiry()
+    }
+
     /// The key of entry `i`, at most as long as the body.
     ///
     /// # Errors
-    /// A clause if the entry does not lie within the body, or its place in the search array is not that of its key.
+    /// A clause if the entry does not lie within the body, or its head, which holds the beginning of its key, goes on behind the end of it.
     pub fn key(&self, i: usize) -> Result<Vec<u8>, Clause> {
         let record = self.leaf.record(i)?;
-        if !self.leaf.head_is_true(i, &record) {
+        if !record.head_is_true() {
             return Err("the head of an entry is not that of its key");
         }
-        Ok([self.leaf.prefix(), record.suffix].concat())
+        Ok(self.leaf.key(&record))
+    }
+
+    /// When entry `i` expires.
+    ///
+    /// # Errors
+    /// A clause.
+    pub fn expiry(&self, i: usize) -> Result<Expiry, Clause> {
+        self.leaf.expiry(i)
     }
 
     /// The value of entry `i`.
@@ -131,6 +153,8 @@ pub struct ChildInfo {
     pub entries: u64,
     /// Whether a value below it is in an extent.
     pub states_overflow: bool,
+    /// When the first entry below it expires.
+    pub expiry: Expiry,
 }
 
 impl<'a> BranchPage<'a> {
@@ -163,8 +187,16 @@ impl<'a> BranchPage<'a> {
     /// # Errors
     /// A clause.
     pub fn child(&self, i: usize) -> Result<ChildInfo, Clause> {
-        let child = self.branch.child(i)?;
-        Ok(ChildInfo { at: child.at, entries: child.entries, states_overflow: child.overflow == Overflow::Some })
+        let Child { at, entries, overflow, expiry } = self.branch.child(i)?;
+        Ok(ChildInfo { at, entries, states_overflow: overflow == Overflow::Some, expiry })
+    }
+
+    /// When the first entry below it expires, as the page says.
+    ///
+    /// # Errors
+    /// A clause.
+    pub fn least_expiry(&self) -> Result<Expiry, Clause> {
+        self.branch.least_expiry()
     }
 
     /// The separator between the children `i` and `i + 1`.
@@ -238,7 +270,7 @@ pub fn overflow_value(body: &[u8], len: u32) -> Result<&[u8], Clause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::branch::{self, Child};
+    use crate::branch;
     use crate::filter;
     use crate::leaf::{self, RawEntry};
     use halodb_pager::{PageId, Stamp};
@@ -250,9 +282,10 @@ mod tests {
     #[test]
     fn a_leaf_shows_its_entries_and_a_false_head_is_noticed() {
         let reference = OverflowRef { at: page(9), len: 5000 }.encode();
+        let until = Expiry::at_ms(7000);
         let entries = [
-            RawEntry { key: b"ab", place: Place::Inline, payload: b"1" },
-            RawEntry { key: b"ac", place: Place::Overflow, payload: &reference },
+            RawEntry { key: b"ab", expiry: Expiry::NEVER, place: Place::Inline, payload: b"1" },
+            RawEntry { key: b"ac", expiry: until, place: Place::Overflow, payload: &reference },
         ];
         let mut body = Vec::new();
         leaf::encode(entries.into_iter(), &mut body);
@@ -260,20 +293,30 @@ mod tests {
         assert_eq!((leaf.len(), leaf.prefix(), leaf.states_overflow(), leaf.used()), (2, &b"a"[..], true, body.len()));
         assert_eq!((leaf.key(0).unwrap(), leaf.value(0)), (b"ab".to_vec(), Ok(Value::Inline(b"1"))));
         assert_eq!(leaf.value(1), Ok(Value::Overflow { at: page(9), len: 5000 }));
+        assert_eq!((leaf.expiry(0), leaf.expiry(1), leaf.least_expiry()), (Ok(Expiry::NEVER), Ok(until), Ok(until)));
+        assert_eq!(leaf.stride(), None);
         assert_eq!(leaf.search(b"ac"), Ok((1, true)));
         assert!(leaf.key(2).is_err() && leaf.value(2).is_err());
-        body[12] ^= 1;
+        // The head of the first key: `b` in its highest byte, and nothing else.
+        body[16] ^= 1;
         assert!(LeafPage::parse(&body).unwrap().key(0).is_err());
     }
 
     #[test]
     fn a_branch_shows_its_children_and_separators() {
-        let child = |id, entries| Child { at: page(id), entries, overflow: Overflow::None };
+        let child = |id, entries| Child {
+            at: page(id),
+            entries,
+            overflow: Overflow::None,
+            expiry: Expiry::at_ms(entries % 10),
+        };
         let mut body = Vec::new();
         branch::encode([(&b""[..], child(4, 10)), (b"m", child(5, 1))].into_iter(), Some(page(6)), &mut body);
         let branch = BranchPage::parse(&body).unwrap();
         assert_eq!((branch.len(), branch.used(), branch.filter()), (2, body.len(), Some(page(6))));
-        assert_eq!(branch.child(1), Ok(ChildInfo { at: page(5), entries: 1, states_overflow: false }));
+        let expiry = Expiry::at_ms(1);
+        assert_eq!(branch.child(1), Ok(ChildInfo { at: page(5), entries: 1, states_overflow: false, expiry }));
+        assert_eq!((branch.child(0).map(|child| child.expiry), branch.least_expiry()), (Ok(Expiry::NEVER), Ok(expiry)));
         assert_eq!(branch.separator(0), Ok(b"m".to_vec()));
         assert_eq!((branch.find(b"l"), branch.find(b"m")), (Ok(0), Ok(1)));
         assert_eq!((branch.find_rank(10), branch.find_rank(11)), (Some(1), None));

@@ -9,13 +9,16 @@
 //! [`Store`] puts one tree into one file for programs that want just that; a database above keeps several roots in a
 //! page file and calls [`merge`] itself, because it has a log and collects batches in memory.
 //!
-//! What is absent: the tree knows no log, no versions within a page, no expiry, no comparison other than that of
-//! bytes, and no page cache (pages are searched in the mapping). It changes by batches only: there is no insertion of a
+//! Entries carry a time at which they expire, and branches the least of what is below them ([`Expiry`]).
+//!
+//! What is absent: the tree knows no log, no versions within a page, no clock (what has expired is still given), no
+//! comparison other than that of bytes, and no page cache (pages are searched in the mapping). It changes by batches only: there is no insertion of a
 //! single key into a page.
 //!
-//! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`; then
-//! `tree`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`); `check` for
-//! the invariants; [`inspect`] for single bodies of a tree that is damaged.
+//! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`, `expiry`; then
+//! `tree`, `multi`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`);
+//! `merge/compact` and `shrink` for files that become smaller; `check` for the invariants; [`inspect`] for single bodies
+//! of a tree that is damaged.
 
 #![forbid(unsafe_code)]
 
@@ -26,26 +29,33 @@ mod check;
 mod count;
 mod cursor;
 mod error;
+mod expiry;
 mod filter;
 #[cfg(test)]
 mod golden;
 pub mod inspect;
 mod leaf;
 mod merge;
+mod multi;
 mod overflow;
 mod page;
 mod rescue;
 mod shape;
+mod shrink;
 mod store;
 mod tree;
+mod usage;
 
 pub use batch::Batch;
 pub use check::Depth;
 pub use cursor::Cursor;
 pub use error::{Error, Result};
-pub use merge::{Change, Edits, KeyRange, Merged, merge};
+pub use expiry::Expiry;
+pub use merge::{Change, CompactGoal, Compacted, Edits, KeyRange, Merged, compact, merge};
 pub use page::{BRANCH, FILTER, LEAF, MAX_VALUE_LEN, OVERFLOW, max_key_len};
 pub use rescue::{LostPart, Rescued, leaf_entries};
 pub use shape::LevelShape;
+pub use shrink::{Shrink, Shrunk};
 pub use store::{Store, StoreOptions};
 pub use tree::{Tree, TreeOptions};
+pub use usage::Usage;

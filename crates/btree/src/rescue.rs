@@ -6,6 +6,7 @@
 //! at all. Filters are not asked.
 
 use crate::branch::Child;
+use crate::expiry::Expiry;
 use crate::leaf::Leaf;
 use crate::overflow;
 use crate::tree::Tree;
@@ -37,8 +38,8 @@ pub struct Rescued {
     pub lost: Vec<LostPart>,
 }
 
-/// Takes the entries of a rescue; to break off is to stop early.
-type Each<'e> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'e;
+/// Takes the entries of a rescue, key, value and expiry; to break off is to stop early.
+type Each<'e> = dyn FnMut(&[u8], &[u8], Expiry) -> ControlFlow<()> + 'e;
 
 impl Tree {
     /// Gives every entry that can be read to `each`, in the order of the keys, and tells what cannot. Adds the pages that
@@ -114,14 +115,14 @@ impl Rescue<'_, '_, '_> {
 
     fn leaf(&mut self, at: PageRef, leaf: &Leaf<'_>) -> ControlFlow<()> {
         for i in 0..leaf.len() {
-            let record = match self.tree.decoded(at, leaf.record(i)) {
-                Ok(record) => record,
+            let (record, expiry) = match self.tree.decoded(at, leaf.record(i).and_then(|r| Ok((r, leaf.expiry(i)?)))) {
+                Ok(entry) => entry,
                 Err(e) => {
                     self.lose(at, &e, 1, leaf.prefix(), None)?;
                     continue;
                 }
             };
-            let key = [leaf.prefix(), record.suffix].concat();
+            let key = leaf.key(&record);
             if let Ok(Some(extent)) = record.overflow() {
                 self.pages.insert(extent.at);
             }
@@ -129,7 +130,7 @@ impl Rescue<'_, '_, '_> {
             match tree.value(at, &record) {
                 Ok(value) => {
                     self.found.entries += 1;
-                    (self.each)(&key, value)?;
+                    (self.each)(&key, value, expiry)?;
                 }
                 Err(e) => {
                     let end = [&key[..], &[0]].concat();
@@ -157,17 +158,17 @@ pub fn leaf_entries(
     let leaf = Leaf::parse(page.body()).ok()?;
     let mut left_out = 0;
     for i in 0..leaf.len() {
-        let Ok(record) = leaf.record(i) else {
+        let (Ok(record), Ok(expiry)) = (leaf.record(i), leaf.expiry(i)) else {
             left_out += 1;
             continue;
         };
-        let key = [leaf.prefix(), record.suffix].concat();
+        let key = leaf.key(&record);
         let flow = match record.overflow() {
-            Ok(None) => each(&key, record.payload),
+            Ok(None) => each(&key, record.payload, expiry),
             Ok(Some(reference)) => {
                 let extent = extent(reference.at).filter(|extent| extent.kind == OVERFLOW);
                 match extent.as_ref().map(|extent| overflow::value(extent.body(), reference.len)) {
-                    Some(Ok(value)) => each(&key, value),
+                    Some(Ok(value)) => each(&key, value, expiry),
                     _ => {
                         left_out += 1;
                         ControlFlow::Continue(())

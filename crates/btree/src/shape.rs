@@ -37,6 +37,25 @@ impl Tree {
         Ok(levels)
     }
 
+    /// Pages above the leaves: branches and their filters. Reads every branch.
+    pub(crate) fn pages_above_leaves(&self) -> Result<u64> {
+        match self.top() {
+            Some((root, top)) if top > 0 => self.pages_of_branches(root, top),
+            _ => Ok(0),
+        }
+    }
+
+    fn pages_of_branches(&self, at: PageRef, level: u8) -> Result<u64> {
+        let branch = self.branch(at, level)?;
+        let mut pages = 1 + branch.filter().map_or(0, |filter| u64::from(filter.pages));
+        if level > 1 {
+            for i in 0..branch.len() {
+                pages += self.pages_of_branches(self.child(at, &branch, i)?.at, level - 1)?;
+            }
+        }
+        Ok(pages)
+    }
+
     fn add_shape(&self, at: PageRef, level: u8, levels: &mut [LevelShape]) -> Result<()> {
         let shape = &mut levels[usize::from(level)];
         shape.pages += 1;

@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::bytes::{u32_at, u64_at};
 use crate::error::{Error, Result};
 use crate::merge::{Edits, KeyRange, merge};
+use crate::shrink::Shrink;
 use crate::tree::{Tree, TreeOptions};
 use crate::{Cursor, Depth};
 use halodb_pager::{Access, Finding, Identity, PageSet, Pager};
@@ -162,6 +163,35 @@ impl Store {
         Tree::open(snapshot, 0, self.options)
     }
 
+    /// Brings the file down to what lives in it: packs leaves that have room, moves pages towards the beginning, and cuts
+    /// the end off. Returns the bytes won. Writes up to twice the size of the tree; the file grows by a sixteenth at most
+    /// meanwhile. Other threads may read, and their batches go in between; pages that they still read stay.
+    ///
+    /// # Errors
+    /// As [`Store::apply`]; what was done up to the error stays done, and no entry is lost.
+    ///
+    /// ```
+    /// # use halodb_btree::{Batch, Store, StoreOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let disk = std::sync::Arc::new(halodb_vfs::SimVfs::new());
+    /// # let store = Store::create(disk, "numbers".as_ref(), StoreOptions::default())?;
+    /// # let mut batch = Batch::new();
+    /// # (0..9000u32).for_each(|n| drop(batch.put(n.to_be_bytes(), [7; 100])));
+    /// # store.apply(&batch)?;
+    /// store.apply(Batch::new().delete_range(100u32.to_be_bytes(), None))?;
+    /// assert!(store.compact()? > 500_000);
+    /// # Ok(()) }
+    /// ```
+    pub fn compact(&self) -> Result<u64> {
+        let before = self.pager.stats();
+        let chunk_pages = (before.pages / 16).clamp(16, 4096);
+        let mut shrink = Shrink::new(Shrink::TIGHT);
+        while !shrink.is_done() {
+            shrink.step(&self.pager, self.options, chunk_pages)?;
+        }
+        Ok(before.file_bytes.saturating_sub(self.pager.stats().file_bytes))
+    }
+
     /// Checks the newest version and that every page of the file is accounted for exactly once.
     ///
     /// # Errors
@@ -172,6 +202,11 @@ impl Store {
         let mut findings = tree.check(depth, &mut pages)?;
         findings.extend(tree.snapshot().check_accounting(&pages)?);
         Ok(findings)
+    }
+
+    /// The options that [`Store::tree`] reads with.
+    pub fn tree_options(&self) -> TreeOptions {
+        self.options
     }
 
     /// The page file, for its figures and upkeep.

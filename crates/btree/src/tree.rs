@@ -11,6 +11,7 @@ use crate::Cursor;
 use crate::branch::{Branch, Child};
 use crate::bytes::u64_at;
 use crate::error::{Decoded, Error, Result};
+use crate::expiry::Expiry;
 use crate::filter::Filters;
 use crate::leaf::{self, Leaf, Place, Record};
 use crate::overflow::{self, OverflowRef};
@@ -121,7 +122,50 @@ impl Tree {
         self.lookup(key, || hash)
     }
 
+    /// The value of a key and when it expires. As [`Tree::get`], which is faster by what the second answer costs.
+    ///
+    /// # Errors
+    /// As [`Tree::get`].
+    pub fn get_with_expiry(&self, key: &[u8]) -> Result<Option<(&[u8], Expiry)>> {
+        self.find(
+            key,
+            || self.hash(key),
+            |at, leaf, index| {
+                let record = self.decoded(at, leaf.record(index))?;
+                let expiry = self.decoded(at, leaf.expiry(index))?;
+                Ok((self.value(at, &record)?, expiry))
+            },
+        )
+    }
+
+    /// When the first entry expires; [`Expiry::NEVER`] if none does. Costs one page, whatever the number of keys.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Pager`] if the root cannot be trusted.
+    pub fn least_expiry(&self) -> Result<Expiry> {
+        match self.top() {
+            None => Ok(Expiry::NEVER),
+            Some((at, 0)) => self.decoded(at, self.leaf(at)?.least_expiry()),
+            Some((at, level)) => self.decoded(at, self.branch(at, level)?.least_expiry()),
+        }
+    }
+
+    #[inline]
     fn lookup(&self, key: &[u8], hash: impl Fn() -> u64) -> Result<Option<&[u8]>> {
+        self.find(key, hash, |at, leaf, index| {
+            let record = self.decoded(at, leaf.record(index))?;
+            self.value(at, &record)
+        })
+    }
+
+    /// Whatever `read` makes of the entry of a key, given its leaf and its number.
+    #[inline]
+    fn find<'t, R>(
+        &'t self,
+        key: &[u8],
+        hash: impl Fn() -> u64,
+        read: impl FnOnce(PageRef, &Leaf<'t>, usize) -> Result<R>,
+    ) -> Result<Option<R>> {
         let Some((mut at, mut level)) = self.top() else { return Ok(None) };
         while level > 0 {
             let branch = self.branch(at, level)?;
@@ -138,16 +182,13 @@ impl Tree {
         }
         let leaf = self.leaf(at)?;
         match self.decoded(at, leaf.search(key))? {
-            (index, true) => {
-                let record = self.decoded(at, leaf.record(index))?;
-                self.value(at, &record).map(Some)
-            }
+            (index, true) => read(at, &leaf, index).map(Some),
             (_, false) => Ok(None),
         }
     }
 
     /// Whether the filter proves that no key with this hash is in the leaf. A filter that cannot be read proves nothing.
-    fn denied(&self, branch: &Branch<'_>, index: usize, leaf: PageRef, hash: impl Fn() -> u64) -> bool {
+    pub(crate) fn denied(&self, branch: &Branch<'_>, index: usize, leaf: PageRef, hash: impl Fn() -> u64) -> bool {
         let filter = || {
             let filters = self.filters(branch.filter()?).ok()?;
             halodb_bloom::Filter::new(filters.get(index, leaf)?)
@@ -197,6 +238,18 @@ impl Tree {
     pub(crate) fn prefetch_leaf(&self, child: &Child) {
         let len = PAGE_HEADER_LEN + leaf::search_len(child.entries);
         self.snapshot.prefetch(child.at, len.min(PREFETCH_LEN));
+    }
+
+    /// Lets the beginning of a branch come into the cache while something else is looked at.
+    #[inline]
+    pub(crate) fn prefetch_branch(&self, child: &Child) {
+        self.snapshot.prefetch(child.at, PREFETCH_LEN);
+    }
+
+    /// Lets a leaf's records from an offset of its body on come into the cache.
+    #[inline]
+    pub(crate) fn prefetch_records(&self, leaf: PageRef, offset: usize, len: usize) {
+        self.snapshot.prefetch_part(leaf, PAGE_HEADER_LEN + offset, len);
     }
 
     /// A leaf.

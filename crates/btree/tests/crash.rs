@@ -2,7 +2,7 @@
 
 mod harness;
 
-use halodb_btree::{Batch, Depth, Error, Store, StoreOptions};
+use halodb_btree::{Batch, Depth, Error, Expiry, Store, StoreOptions};
 use halodb_vfs::SimVfs;
 use halodb_vfs::sim::{CrashMode, Fault, Repeat};
 use harness::{Keys, Model, compare};
@@ -24,7 +24,7 @@ fn batches() -> Vec<(Batch, Model)> {
     };
     let put = |batch: &mut Batch, model: &mut Model, n: u32, len: usize| {
         let value = vec![n as u8 ^ len as u8; len];
-        batch.put(key(n), value.clone());
+        batch.put_until(key(n), value.clone(), until(&value));
         model.insert(key(n), value);
     };
     add(&|batch, model| (0..700).for_each(|n| put(batch, model, n * 3, 90)));
@@ -53,6 +53,12 @@ fn batches() -> Vec<(Batch, Model)> {
     out
 }
 
+/// When a value expires: some never, some hours apart.
+fn until(value: &[u8]) -> Expiry {
+    let ms = if value.len().is_multiple_of(3) { 0 } else { 1_000_000 + value.len() as u64 * 60_000 };
+    Expiry::at_ms(ms)
+}
+
 fn open(disk: &SimVfs) -> Result<Store, Error> {
     Store::open(Arc::new(disk.clone()), Path::new(PATH), OPTIONS.page_size)
 }
@@ -70,6 +76,7 @@ fn holds(store: &Store, model: &Model) -> bool {
         if cursor.key() != Some(key) || cursor.value().unwrap() != Some(value) {
             return false;
         }
+        assert_eq!(cursor.expiry().unwrap(), Some(until(value)));
         cursor.next().unwrap();
     }
     cursor.key().is_none()
@@ -98,7 +105,7 @@ fn after_a_power_loss_there_is_all_that_was_acknowledged_and_no_half_batch() {
             let mut batch = Batch::new();
             let mut model = found.clone();
             for key in (0..30).map(|n| Keys::SharedPrefix.key(n * 61)) {
-                batch.put(key.clone(), vec![7; 300]);
+                batch.put_until(key.clone(), vec![7; 300], until(&[7; 300]));
                 model.insert(key, vec![7; 300]);
             }
             compare(&store.apply(&batch).unwrap(), &model);

@@ -181,7 +181,7 @@ impl Edits for Late {
             2 => b"b",
             _ => return None,
         };
-        Some((key, Change::Put(b"")))
+        Some((key, Change::put(b"")))
     }
     fn advance(&mut self) {
         self.0 += 1;

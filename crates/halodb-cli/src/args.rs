@@ -101,6 +101,14 @@ pub(crate) enum Command {
     /// Shape of the trees: levels, pages, fill
     #[command(after_help = "Example: tree --depth 2")]
     Tree(Tree),
+    /// Where every byte of the files is, and who holds back what could be used again
+    #[command(after_help = "Example: space --format json")]
+    Space,
+    /// Make the files as small as what lives in them
+    #[command(
+        after_help = "Example: compact\nReads and writes go on meanwhile. Ctrl-C ends it early; what was won stays."
+    )]
+    Compact,
     /// Read the whole database and report what is damaged
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),

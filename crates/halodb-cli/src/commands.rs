@@ -4,10 +4,12 @@
 mod browse;
 mod care;
 mod clear;
+mod compact;
 mod config;
 mod doctor;
 mod keys;
 mod shape;
+mod space;
 mod table;
 
 use crate::args::Command;
@@ -43,6 +45,8 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Export(export) => transfer::export(session, export, format)?,
         Command::Stats => shape::stats(session, form)?,
         Command::Tree(tree) => shape::tree(session, tree, form)?,
+        Command::Space => space::space(session, form)?,
+        Command::Compact => compact::compact(session, form)?,
         Command::Check(check) => care::check(session, check, form)?,
         Command::Doctor(doctor) => doctor::run(session, doctor, form)?,
         Command::Config(config) => config::run(session, config, form)?,

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Keys", &["put", "get", "delete", "exists", "list", "scan", "count", "len", "clear"]),
     ("Files", &["import", "export"]),
-    ("Care", &["stats", "tree", "check", "doctor", "config"]),
+    ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "config"]),
     ("Other", &["help", "version", "quit"]),
 ];
 

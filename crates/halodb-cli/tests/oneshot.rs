@@ -87,7 +87,7 @@ fn illegal_keys_are_exit_code_2() {
 #[test]
 fn only_writes_create_a_database() {
     let place = Place::new();
-    for command in ["list", "len", "stats", "tree", "check", "export", "scan", "count"] {
+    for command in ["list", "len", "stats", "tree", "space", "compact", "check", "export", "scan", "count"] {
         place.run(&[command]).expect(2, "").says("hint: ").says("--db");
     }
     place.run(&["get", "k"]).expect(2, "");
@@ -183,6 +183,41 @@ fn stats_tree_and_check_describe_the_database() {
         assert!(place.run(check).out().starts_with("sound: 500 keys, "), "{}", place.run(check).out());
     }
     assert!(place.run(&["check", "--format", "json"]).out().contains("\"sound\":true"));
+}
+
+/// The number behind a name in a line of JSON.
+fn number(json: &str, name: &str) -> u64 {
+    let rest = json.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} in {json}")).1;
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+/// Of a file, or of all files below a directory.
+fn length_of(path: &std::path::Path) -> u64 {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| length_of(&entry.unwrap().path())).sum(),
+        Err(_) => std::fs::metadata(path).unwrap().len(),
+    }
+}
+
+#[test]
+fn compacting_gives_back_what_was_deleted_and_space_says_where_the_rest_is() {
+    let place = Place::new();
+    place.fill(3000, 500);
+    let tens = (0..3000).step_by(10);
+    let deleting = |ten: i32| (1..10).map(|i| format!(" {:04}", ten + i)).collect::<String>();
+    place.pipe(tens.map(|ten| format!("delete{}\n", deleting(ten))).collect::<String>());
+    place.run(&["len"]).expect(0, "300\n");
+    let compacted = place.run(&["compact", "--format", "json"]).out();
+    assert!(number(&compacted, "bytes_after") <= number(&compacted, "bytes_before"), "{compacted}");
+    place.run(&["len"]).expect(0, "300\n");
+    let space = place.run(&["space", "--format", "json"]).out();
+    assert_eq!(number(&space, "total_bytes"), length_of(&place.path("data")), "{space}");
+    assert!(space.contains("\"snapshots\":[]"), "{space}");
+    let text = place.run(&["space"]).out();
+    assert!(text.contains("keys and values ") && text.contains("\nall files "), "{text}");
+    let csv = place.run(&["space", "--format", "csv"]).out();
+    assert!(csv.starts_with("part,partition,bytes\nleaves,0,"), "{csv}");
+    assert!(place.run(&["check", "--deep"]).out().starts_with("sound: 300 keys, "));
 }
 
 #[test]

@@ -163,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// Percent of a page file that must be free for it to be made smaller by itself, once nobody has written to its
+    /// partition for the idle time; 0: only when asked ([`Db::compact`]). Default: 50.
+    pub fn compact_at(mut self, free_percent: u32) -> Self {
+        self.settings.compact_percent = Some(free_percent);
+        self
+    }
+
     /// Fails with [`NotFound`](ErrorKind::NotFound) if there is no database, instead of creating one.
     pub fn existing(mut self) -> Self {
         self.create = Create::Never;

@@ -77,13 +77,13 @@ impl Iter {
 impl Iterator for Iter {
     type Item = Result<(Key, Value)>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Front, pair)
+        self.walk.advance_and(Side::Front, pair)
     }
 }
 
 impl DoubleEndedIterator for Iter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Back, pair)
+        self.walk.advance_and(Side::Back, pair)
     }
 }
 
@@ -98,13 +98,13 @@ pub struct Keys {
 impl Iterator for Keys {
     type Item = Result<Key>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Front, Walk::key)
+        self.walk.advance_and(Side::Front, Walk::key)
     }
 }
 
 impl DoubleEndedIterator for Keys {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Back, Walk::key)
+        self.walk.advance_and(Side::Back, Walk::key)
     }
 }
 
@@ -119,13 +119,13 @@ pub struct Values {
 impl Iterator for Values {
     type Item = Result<Value>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Front, Walk::value)
+        self.walk.advance_and(Side::Front, Walk::value)
     }
 }
 
 impl DoubleEndedIterator for Values {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.advance(Side::Back, Walk::value)
+        self.walk.advance_and(Side::Back, Walk::value)
     }
 }
 

@@ -1,20 +1,24 @@
 //! [`Key`]: a key that an iterator gives out, owned. It does *not* contain the keyspace prefix of `keyspace.rs`.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
 
-/// A key, owned: `'static`, cheap to clone, sends across threads. Compares, hashes and dereferences as its bytes.
+use crate::short::Short;
+
+/// A key, owned: `'static`, cheap to clone, sends across threads. Compares, hashes and dereferences as its bytes. Keys up to
+/// 38 bytes are not allocated.
 ///
 /// ```
 /// let key = halodb::Key::from("user/42");
 /// assert!(key.starts_with(b"user/"));
 /// assert_eq!(key, b"user/42");
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone)]
 pub struct Key {
-    bytes: Arc<[u8]>,
+    bytes: Short,
 }
 
 impl Deref for Key {
@@ -38,7 +42,7 @@ impl Borrow<[u8]> for Key {
 
 impl From<&[u8]> for Key {
     fn from(bytes: &[u8]) -> Self {
-        Key { bytes: Arc::from(bytes) }
+        Key { bytes: bytes.into() }
     }
 }
 
@@ -51,6 +55,33 @@ impl From<&str> for Key {
 impl From<Key> for Vec<u8> {
     fn from(key: Key) -> Self {
         key.to_vec()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As the bytes do, which a map of keys is asked with.
+        (**self).hash(state);
     }
 }
 
@@ -88,6 +119,16 @@ mod tests {
     fn a_map_of_keys_is_searched_by_bytes() {
         let map = BTreeMap::from([(Key::from("a"), 1), (Key::from("b"), 2)]);
         assert_eq!(map.get(&b"b"[..]), Some(&2));
+    }
+
+    #[test]
+    fn keys_compare_and_hash_as_bytes_whatever_their_length() {
+        let long = "k".repeat(39);
+        let keys = [Key::from("a"), Key::from("b"), Key::from(&long[..38]), Key::from(&long[..])];
+        assert!(keys.is_sorted());
+        let set = std::collections::HashSet::from(keys.clone());
+        assert!(keys.iter().all(|key| set.contains(&key[..])), "found by its bytes");
+        assert_ne!(keys[2], keys[3]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! This file owns the limits of keys and values. It does *not* know names of keyspaces; the catalogue that maps names
 //! to ids does not exist yet, only its place.
 
+use crate::short::Short;
 use crate::{Error, ErrorKind, Result};
 
 /// Length of an id in front of a key.
@@ -64,11 +65,32 @@ impl Keyspace {
         self.max_key
     }
 
-    /// The stored form of a key.
+    /// The stored form of a key, small enough to be one of many.
     ///
     /// # Errors
     /// `InvalidInput` for an empty key and for one above the limit.
+    pub(crate) fn stored(self, key: &[u8]) -> Result<Short> {
+        self.check(key)?;
+        Ok(self.join(key))
+    }
+
+    /// The stored form of a key.
+    ///
+    /// # Errors
+    /// As [`Keyspace::stored`].
     pub(crate) fn encode(self, key: &[u8]) -> Result<EncodedKey> {
+        self.check(key)?;
+        Ok(if key.len() <= INLINE_LEN {
+            let mut bytes = [0; PREFIX_LEN + INLINE_LEN];
+            bytes[0] = self.id;
+            bytes[PREFIX_LEN..PREFIX_LEN + key.len()].copy_from_slice(key);
+            EncodedKey::Inline { len: (PREFIX_LEN + key.len()) as u8, bytes }
+        } else {
+            EncodedKey::Heap(self.join(key).to_vec())
+        })
+    }
+
+    fn check(self, key: &[u8]) -> Result<()> {
         if key.is_empty() {
             let limit = self.max_key;
             return Err(invalid(format!("the key is empty; a key has 1 to {limit} bytes")));
@@ -77,14 +99,7 @@ impl Keyspace {
             let (len, limit) = (key.len(), self.max_key);
             return Err(invalid(format!("the key has {len} bytes; the limit is {limit}, a quarter of a page")));
         }
-        Ok(if key.len() <= INLINE_LEN {
-            let mut bytes = [0; PREFIX_LEN + INLINE_LEN];
-            bytes[0] = self.id;
-            bytes[PREFIX_LEN..PREFIX_LEN + key.len()].copy_from_slice(key);
-            EncodedKey::Inline { len: (PREFIX_LEN + key.len()) as u8, bytes }
-        } else {
-            EncodedKey::Heap(self.join(key))
-        })
+        Ok(())
     }
 
     /// The user's part of a stored key.
@@ -93,21 +108,18 @@ impl Keyspace {
     }
 
     /// The id and any bytes behind it, without a check: for bounds of ranges.
-    pub(crate) fn join(self, bytes: &[u8]) -> Vec<u8> {
-        let mut joined = Vec::with_capacity(PREFIX_LEN + bytes.len());
-        joined.push(self.id);
-        joined.extend_from_slice(bytes);
-        joined
+    pub(crate) fn join(self, bytes: &[u8]) -> Short {
+        Short::joined(self.id, bytes)
     }
 
     /// First stored key that can belong to this keyspace.
-    pub(crate) fn start(self) -> Vec<u8> {
-        vec![self.id]
+    pub(crate) fn start(self) -> Short {
+        Short::joined(self.id, &[])
     }
 
     /// First stored key after this keyspace. Ids end at 0x7f, so there always is one.
-    pub(crate) fn end(self) -> Vec<u8> {
-        vec![self.id + 1]
+    pub(crate) fn end(self) -> Short {
+        Short::joined(self.id + 1, &[])
     }
 }
 

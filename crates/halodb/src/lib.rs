@@ -72,7 +72,10 @@ mod hint;
 mod iter;
 mod key;
 mod keyspace;
+mod pins;
+mod scan;
 mod settings;
+mod short;
 mod snapshot;
 mod span;
 mod trace;
@@ -82,16 +85,21 @@ mod write;
 
 pub use batch::Batch;
 pub use builder::Builder;
-pub use db::Db;
+pub use db::{Db, Space};
 pub use doctor::{doctor, salvage};
 pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
+pub use pins::HeldSnapshot;
+pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use write::{Commit, Condition, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
-pub use halodb_partition::{CheckReport, Depth, Finding, OpenReport, PartitionShape, Stats, Value};
+pub use halodb_partition::{
+    CheckReport, Compaction, Depth, Finding, LogSpace, OpenReport, OtherFile, PartitionShape, PartitionSpace, Stats,
+    Value,
+};
 pub use halodb_wal::{Durability, Lsn};
 
 pub use halodb_bloom as bloom;

@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) bits_per_key: Option<u32>,
     pub(crate) interval: Option<Duration>,
     pub(crate) idle: Option<Duration>,
+    pub(crate) compact_percent: Option<u32>,
 }
 
 /// What a database is opened with.
@@ -63,6 +64,7 @@ impl From<&Loaded> for Settings {
             bits_per_key: Some(config.bloom.bits_per_key),
             interval: Some(config.wal.interval),
             idle: Some(config.merge.idle),
+            compact_percent: Some(config.merge.compact),
         }
     }
 }
@@ -82,6 +84,7 @@ impl Settings {
             bits_per_key: self.bits_per_key.or(below.bits_per_key),
             interval: self.interval.or(below.interval),
             idle: self.idle.or(below.idle),
+            compact_percent: self.compact_percent.or(below.compact_percent),
         }
     }
 
@@ -99,6 +102,7 @@ impl Settings {
         set(&mut options.segment_bytes, self.segment_bytes);
         set(&mut options.chunk_bytes, self.chunk_bytes);
         set(&mut options.filter_bits_per_key, self.bits_per_key);
+        set(&mut options.compact_free_percent, self.compact_percent);
         set(&mut options.idle_ms, self.idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)));
         options.first_segment_bytes = options.first_segment_bytes.min(options.segment_bytes);
 

@@ -13,6 +13,9 @@ use halodb_partition as partition;
 
 use crate::iter::Iter;
 use crate::keyspace::Keyspace;
+use crate::pins::{Pin, Pins};
+use crate::scan::Scan;
+use crate::short::Short;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
 
@@ -40,16 +43,44 @@ pub struct Snapshot {
     seq: u64,
     space: Keyspace,
     path: Arc<Path>,
+    /// Its entry in the list of those that hold pages.
+    pin: Option<Arc<Pin>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(view: partition::Snapshot, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq: view.lsn().0, view: Some(view), space, path }
+        Snapshot { seq: view.lsn().0, view: Some(view), space, path, pin: None }
     }
 
     /// A snapshot of a closed database: all it answers is `Closed`.
     pub(crate) fn closed(seq: u64, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq, view: None, space, path }
+        Snapshot { seq, view: None, space, path, pin: None }
+    }
+
+    /// From now on [`Db::space`](crate::Db::space) names it.
+    pub(crate) fn held(mut self, pins: &Arc<Pins>) -> Self {
+        if self.view.is_some() {
+            self.pin = Some(Arc::new(Pins::enter(pins, self.seq)));
+        }
+        self
+    }
+
+    /// Gives it, and clones made before and after, a name by which [`Db::space`](crate::Db::space) lists it: who keeps old
+    /// pages, and why.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let report = db.snapshot().label("nightly report");
+    /// assert_eq!(db.space()?.snapshots[0].label.as_deref(), Some("nightly report"));
+    /// # drop(report);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn label(self, label: impl Into<String>) -> Self {
+        if let Some(pin) = &self.pin {
+            pin.label(label.into());
+        }
+        self
     }
 
     fn view(&self) -> Result<&partition::Snapshot> {
@@ -79,6 +110,37 @@ impl Snapshot {
         Ok(self.view()?.get_with(key.as_bytes(), f)?)
     }
 
+    /// The values of several keys, in their order, as [`Db::multi_get`](crate::Db::multi_get).
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
+        multi_get(self.view()?, self.space, keys)
+    }
+
+    /// Runs `f` on each of the keys that is there, in any order: its number among the keys, and its value without a copy.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("c", "three").commit()?;
+    /// let mut lengths = [None; 3];
+    /// db.snapshot().multi_get_with(["c", "b", "a"], |i, value| lengths[i] = Some(value.len()))?;
+    /// assert_eq!(lengths, [Some(5), None, Some(3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`]; `f` may have run for some of the keys.
+    pub fn multi_get_with(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        f: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let stored = stored(self.space, keys)?;
+        Ok(self.view()?.multi_get_with(&stored, f)?)
+    }
+
     /// Whether a key is there.
     ///
     /// # Errors
@@ -89,20 +151,38 @@ impl Snapshot {
 
     /// All pairs in key order.
     pub fn iter(&self) -> Iter {
-        self.scan(Some(Span::all(self.space)))
+        self.pairs(Some(Span::all(self.space)))
     }
 
     /// The pairs whose key lies in `range`, in key order. An inverted range is empty.
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.scan(Span::of(self.space, range))
+        self.pairs(Span::of(self.space, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order.
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.scan(Span::prefix(self.space, prefix.as_ref()))
+        self.pairs(Span::prefix(self.space, prefix.as_ref()))
     }
 
-    fn scan(&self, span: Option<Span>) -> Iter {
+    /// The pairs whose key lies in `range`, in key order, borrowed instead of copied. `..` in all its forms needs a type for
+    /// its bounds: `scan::<&str>(..)`.
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
+        self.lent(Span::of(self.space, range))
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order, borrowed instead of copied.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
+        self.lent(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn lent(&self, span: Option<Span>) -> Scan {
+        match &self.view {
+            Some(view) => Scan::new(view.clone(), self.space, span),
+            None => Scan::failed(Error::closed(&self.path), self.space),
+        }
+    }
+
+    fn pairs(&self, span: Option<Span>) -> Iter {
         match &self.view {
             Some(view) => Iter::new(view.clone(), self.space, span),
             None => Iter::failed(Error::closed(&self.path), self.space),
@@ -141,8 +221,7 @@ impl Snapshot {
         Ok(self.iter().keys().next().transpose()?.is_none())
     }
 
-    /// Exact number of keys in a range. Cost: logarithmic in the merged keys, and one lookup for each write in the
-    /// range that is not merged into the trees yet.
+    /// Exact number of keys in a range. Cost: as [`Db::count`](crate::Db::count).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -158,6 +237,26 @@ impl Snapshot {
         self.count_span(Span::prefix(self.space, prefix.as_ref()))
     }
 
+    /// Exact number of keys below `key`, whether or not it is there itself. Cost: as [`Snapshot::count`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn rank(&self, key: impl AsRef<[u8]>) -> Result<u64> {
+        self.count_span(Span::of(self.space, ..key.as_ref()))
+    }
+
+    /// The pair with exactly `i` keys below; `None` if there are not so many. Cost: as [`Db::nth`](crate::Db::nth).
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn nth(&self, i: u64) -> Result<Option<(Key, Value)>> {
+        let span = Span::all(self.space);
+        let (from, to) = span.bounds();
+        let Some(cursor) = self.view()?.nth(from, to, i)? else { return Ok(None) };
+        let key = Key::from(self.space.decode(cursor.key().unwrap_or_default()));
+        Ok(cursor.value()?.map(|value| (key, Value::from(value))))
+    }
+
     fn count_span(&self, span: Option<Span>) -> Result<u64> {
         let view = self.view()?;
         match span {
@@ -168,6 +267,20 @@ impl Snapshot {
             None => Ok(0),
         }
     }
+}
+
+/// The values of several keys of a view.
+pub(crate) fn multi_get(
+    view: &partition::Snapshot,
+    space: Keyspace,
+    keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Result<Vec<Option<Value>>> {
+    Ok(view.multi_get(&stored(space, keys)?)?)
+}
+
+/// The stored forms of keys.
+fn stored(space: Keyspace, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Short>> {
+    keys.into_iter().map(|key| space.stored(key.as_ref())).collect()
 }
 
 impl fmt::Debug for Snapshot {

@@ -7,12 +7,13 @@
 use std::ops::{Bound, RangeBounds};
 
 use crate::keyspace::Keyspace;
+use crate::short::Short;
 
 /// Bounds on stored keys. When not empty, `lower` lies before `upper`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    pub(crate) lower: Bound<Vec<u8>>,
-    pub(crate) upper: Bound<Vec<u8>>,
+    pub(crate) lower: Bound<Short>,
+    pub(crate) upper: Bound<Short>,
 }
 
 impl Span {
@@ -73,14 +74,14 @@ impl Span {
 
     /// The bounds, borrowed.
     pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice))
+        (self.lower.as_ref().map(|key| &**key), self.upper.as_ref().map(|key| &**key))
     }
 
     /// This span if a key can lie in it.
     fn checked(self) -> Option<Self> {
         let holds = match (&self.lower, &self.upper) {
-            (Bound::Included(a), Bound::Included(b)) => a <= b,
-            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a < b,
+            (Bound::Included(a), Bound::Included(b)) => a[..] <= b[..],
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a[..] < b[..],
             _ => true,
         };
         holds.then_some(self)
@@ -89,7 +90,7 @@ impl Span {
 
 /// A lower bound at `key`. All keys are at most `max_key` long, so one that is not below a longer `key` is above its
 /// first `max_key` bytes.
-fn lower(space: Keyspace, key: &[u8], kind: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Bound<Vec<u8>> {
+fn lower(space: Keyspace, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
     match key.get(..space.max_key()) {
         Some(cut) if cut.len() < key.len() => Bound::Excluded(space.join(cut)),
         _ => kind(space.join(key)),
@@ -97,7 +98,7 @@ fn lower(space: Keyspace, key: &[u8], kind: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Bo
 }
 
 /// An upper bound at `key`; see [`lower`].
-fn upper(space: Keyspace, key: &[u8], kind: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Bound<Vec<u8>> {
+fn upper(space: Keyspace, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
     match key.get(..space.max_key()) {
         Some(cut) if cut.len() < key.len() => Bound::Included(space.join(cut)),
         _ => kind(space.join(key)),
@@ -105,10 +106,10 @@ fn upper(space: Keyspace, key: &[u8], kind: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Bo
 }
 
 /// Whether the lower bound `a` lies after `b`.
-fn begins_later(a: &Bound<Vec<u8>>, b: &Bound<Vec<u8>>) -> bool {
+fn begins_later(a: &Bound<Short>, b: &Bound<Short>) -> bool {
     match (a, b) {
-        (Bound::Excluded(a), Bound::Included(b)) => a >= b,
-        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a > b,
+        (Bound::Excluded(a), Bound::Included(b)) => a[..] >= b[..],
+        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a[..] > b[..],
         (_, Bound::Unbounded) => true,
         (Bound::Unbounded, _) => false,
     }
@@ -116,7 +117,7 @@ fn begins_later(a: &Bound<Vec<u8>>, b: &Bound<Vec<u8>>) -> bool {
 
 /// The first byte string after all those that start with `prefix`, whose first byte is a keyspace's id and therefore
 /// never 0xff: trailing 0xff are cut, the last byte that is left is counted up.
-fn successor(prefix: &[u8]) -> Vec<u8> {
+fn successor(prefix: &[u8]) -> Short {
     let mut end = prefix.to_vec();
     while end.len() > 1 && end.last() == Some(&0xff) {
         end.pop();
@@ -124,7 +125,7 @@ fn successor(prefix: &[u8]) -> Vec<u8> {
     if let Some(last) = end.last_mut() {
         *last += 1;
     }
-    end
+    Short::from(&end[..])
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
             (b"a\x00", b"\x01a\x01"),
         ] {
             let span = Span::prefix(space(), prefix).expect("not empty");
-            assert_eq!(span.upper, Bound::Excluded(end.to_vec()), "{prefix:?}");
+            assert_eq!(span.upper, Bound::Excluded(Short::from(end)), "{prefix:?}");
         }
         assert_eq!(Span::prefix(space(), &[0; 1025]), None, "no key is that long");
     }

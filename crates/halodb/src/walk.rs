@@ -2,7 +2,7 @@
 //!
 //! A cursor stands on the key that its end gave out last. So each end is the other's limit, and no key is copied to
 //! remember where they meet. Both read one snapshot: what is written meanwhile is not seen, and closing the database
-//! does not end the walk. It does *not* decide what is read at a key; `iter.rs` does.
+//! does not end the walk. It does *not* decide what is read at a key; `iter.rs` and `scan.rs` do.
 
 use std::fmt;
 use std::ops::Bound;
@@ -26,8 +26,10 @@ pub(crate) struct Walk {
     space: Keyspace,
     /// What was asked for; `None`: nothing can be in it.
     range: Option<Span>,
-    /// What is left of it after a `seek`; `None`: nothing, or the walk failed.
-    span: Option<Span>,
+    /// What a `seek` left of it.
+    narrowed: Option<Span>,
+    /// Whether nothing more is given out: an end was reached, or the walk failed.
+    is_over: bool,
     front: End,
     back: End,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Walk {
 /// Where the cursors come from.
 enum Source {
     View(partition::Snapshot),
+    /// The first cursor took the snapshot; it is had from there.
+    Taken,
     /// There is nothing to read; the error is given once.
     Failed(Option<Error>),
 }
@@ -42,73 +46,105 @@ enum Source {
 /// One end.
 #[derive(Default)]
 struct End {
-    cursor: Option<Cursor>,
+    cursor: Option<Box<Cursor>>,
     /// Whether the cursor stands on the key that this end gave out last.
-    placed: bool,
+    is_placed: bool,
 }
 
 impl End {
     /// The key given out last.
+    #[inline]
     fn key(&self) -> Option<&[u8]> {
-        if self.placed { self.cursor.as_ref().and_then(Cursor::key) } else { None }
+        if self.is_placed { self.cursor.as_ref()?.key() } else { None }
     }
 
-    /// The cursor, made at first use.
-    fn cursor(&mut self, view: &partition::Snapshot) -> &mut Cursor {
-        self.cursor.get_or_insert_with(|| view.cursor())
+    #[inline]
+    fn value(&self) -> Result<&[u8]> {
+        let value = match &self.cursor {
+            Some(cursor) => cursor.value()?,
+            None => None,
+        };
+        Ok(value.unwrap_or_default())
     }
 }
 
 impl Walk {
     /// Over `span` of `view`.
     pub(crate) fn new(view: partition::Snapshot, space: Keyspace, span: Option<Span>) -> Self {
-        let source = Source::View(view);
-        Walk { source, space, range: span.clone(), span, front: End::default(), back: End::default() }
+        Self::of(Source::View(view), space, span)
     }
 
     /// Gives `error`, then nothing.
     pub(crate) fn failed(error: Error, space: Keyspace) -> Self {
-        let source = Source::Failed(Some(error));
-        let span = Some(Span::all(space));
-        Walk { source, space, range: None, span, front: End::default(), back: End::default() }
+        Self::of(Source::Failed(Some(error)), space, Some(Span::all(space)))
+    }
+
+    fn of(source: Source, space: Keyspace, range: Option<Span>) -> Self {
+        let is_over = range.is_none();
+        Walk { source, space, range, narrowed: None, is_over, front: End::default(), back: End::default() }
     }
 
     /// Begins again at the part of the range from `key` on.
     pub(crate) fn seek(&mut self, key: &[u8]) {
-        self.span = self.range.as_ref().and_then(|range| range.from(self.space, key));
-        self.front.placed = false;
-        self.back.placed = false;
+        self.front.is_placed = false;
+        self.back.is_placed = false;
+        self.narrowed = self.range.as_ref().and_then(|range| range.from(self.space, key));
+        self.is_over = self.narrowed.is_none() && !matches!(self.source, Source::Failed(Some(_)));
     }
 
-    /// Moves one end by a key and gives what `read` reads there. The first failure ends the walk.
-    pub(crate) fn advance<T>(&mut self, side: Side, read: impl FnOnce(&Self, Side) -> Result<T>) -> Option<Result<T>> {
-        let result = match self.step(side) {
+    /// Moves one end by a key; whether there was one. The first failure ends the walk.
+    #[inline]
+    pub(crate) fn advance(&mut self, side: Side) -> Result<bool> {
+        if self.is_over {
+            return Ok(false);
+        }
+        let result = self.step(side);
+        self.is_over = !matches!(result, Ok(true));
+        result
+    }
+
+    /// As [`Walk::advance`], with what `read` reads there.
+    #[inline]
+    pub(crate) fn advance_and<T>(&mut self, side: Side, read: fn(&Self, Side) -> Result<T>) -> Option<Result<T>> {
+        let result = match self.advance(side) {
             Ok(true) => read(self, side),
-            Ok(false) => {
-                self.span = None;
-                return None;
-            }
+            Ok(false) => return None,
             Err(error) => Err(error),
         };
-        if result.is_err() {
-            self.span = None;
-        }
+        self.is_over = result.is_err();
         Some(result)
     }
 
+    /// As [`Walk::advance`], with key and value, borrowed.
+    #[inline]
+    pub(crate) fn advance_pair(&mut self, side: Side) -> Result<Option<(&[u8], &[u8])>> {
+        if !self.advance(side)? {
+            return Ok(None);
+        }
+        let end = match side {
+            Side::Front => &self.front,
+            Side::Back => &self.back,
+        };
+        match end.value() {
+            Ok(value) => Ok(Some((self.space.decode(end.key().unwrap_or_default()), value))),
+            Err(error) => {
+                self.is_over = true;
+                Err(error)
+            }
+        }
+    }
+
     /// The key on which an end stands.
+    #[inline]
     pub(crate) fn key(&self, side: Side) -> Result<Key> {
         let stored = self.end(side).key().unwrap_or_default();
         Ok(Key::from(self.space.decode(stored)))
     }
 
     /// The value of that key.
+    #[inline]
     pub(crate) fn value(&self, side: Side) -> Result<Value> {
-        let value = match &self.end(side).cursor {
-            Some(cursor) => cursor.value()?,
-            None => None,
-        };
-        Ok(Value::from(value.unwrap_or_default()))
+        self.end(side).value().map(Value::from)
     }
 
     fn end(&self, side: Side) -> &End {
@@ -119,49 +155,75 @@ impl Walk {
     }
 
     /// Moves one end; whether it stands on a key that is left.
+    #[inline]
     fn step(&mut self, side: Side) -> Result<bool> {
-        let Some(span) = &self.span else { return Ok(false) };
-        let view = match &mut self.source {
-            Source::View(view) => view,
-            Source::Failed(error) => return error.take().map_or(Ok(false), Err),
+        let end = match side {
+            Side::Front => &mut self.front,
+            Side::Back => &mut self.back,
         };
+        match &mut end.cursor {
+            Some(cursor) if end.is_placed && side == Side::Front => cursor.next()?,
+            Some(cursor) if end.is_placed => cursor.prev()?,
+            _ => self.place(side)?,
+        }
+        let (own, other) = match side {
+            Side::Front => (&self.front, &self.back),
+            Side::Back => (&self.back, &self.front),
+        };
+        let (Some(key), Some(span)) = (own.key(), self.narrowed.as_ref().or(self.range.as_ref())) else {
+            return Ok(false);
+        };
+        Ok(match (side, other.key()) {
+            (Side::Front, Some(limit)) => key < limit,
+            (Side::Front, None) => span.is_below_upper(key),
+            (Side::Back, Some(limit)) => key > limit,
+            (Side::Back, None) => span.is_above_lower(key),
+        })
+    }
+
+    /// Puts an end on the first key of the span that it can give out.
+    fn place(&mut self, side: Side) -> Result<()> {
+        if let Source::Failed(error) = &mut self.source {
+            return error.take().map_or(Ok(()), Err);
+        }
+        let (end, other) = match side {
+            Side::Front => (&mut self.front, &self.back),
+            Side::Back => (&mut self.back, &self.front),
+        };
+        if end.cursor.is_none() {
+            let view = match std::mem::replace(&mut self.source, Source::Taken) {
+                Source::View(view) => Some(view),
+                _ => other.cursor.as_ref().map(|cursor| cursor.snapshot().clone()),
+            };
+            end.cursor = view.map(|view| Box::new(view.into_cursor()));
+        }
+        let (Some(cursor), Some(span)) = (&mut end.cursor, self.narrowed.as_ref().or(self.range.as_ref())) else {
+            return Ok(());
+        };
+        end.is_placed = true;
         match side {
-            Side::Front => {
-                forward(&mut self.front, view, span)?;
-                let Some(key) = self.front.key() else { return Ok(false) };
-                Ok(match self.back.key() {
-                    Some(limit) => key < limit,
-                    None => span.is_below_upper(key),
-                })
-            }
-            Side::Back => {
-                backward(&mut self.back, view, span)?;
-                let Some(key) = self.back.key() else { return Ok(false) };
-                Ok(match self.front.key() {
-                    Some(limit) => key > limit,
-                    None => span.is_above_lower(key),
-                })
-            }
+            Side::Front => forward(cursor, &span.lower),
+            Side::Back => backward(cursor, &span.upper),
         }
     }
 
     pub(crate) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct(name);
-        if let Source::View(view) = &self.source {
+        let cursor = self.front.cursor.as_ref().or(self.back.cursor.as_ref());
+        let view = match &self.source {
+            Source::View(view) => Some(view),
+            _ => cursor.map(|cursor| cursor.snapshot()),
+        };
+        if let Some(view) = view {
             f.field("seq", &view.lsn().0);
         }
-        f.field("finished", &self.span.is_none()).finish_non_exhaustive()
+        f.field("finished", &self.is_over).finish_non_exhaustive()
     }
 }
 
-/// To the next key of the span, or its first.
-fn forward(end: &mut End, view: &partition::Snapshot, span: &Span) -> Result<()> {
-    let placed = std::mem::replace(&mut end.placed, true);
-    let cursor = end.cursor(view);
-    if placed {
-        return Ok(cursor.next()?);
-    }
-    match &span.lower {
+/// To the first key above a bound.
+fn forward(cursor: &mut Cursor, lower: &Bound<impl std::ops::Deref<Target = [u8]>>) -> Result<()> {
+    match lower {
         Bound::Unbounded => cursor.seek_first()?,
         Bound::Included(start) => cursor.seek(start)?,
         Bound::Excluded(start) => {
@@ -174,14 +236,9 @@ fn forward(end: &mut End, view: &partition::Snapshot, span: &Span) -> Result<()>
     Ok(())
 }
 
-/// To the previous key of the span, or its last.
-fn backward(end: &mut End, view: &partition::Snapshot, span: &Span) -> Result<()> {
-    let placed = std::mem::replace(&mut end.placed, true);
-    let cursor = end.cursor(view);
-    if placed {
-        return Ok(cursor.prev()?);
-    }
-    match &span.upper {
+/// To the last key below a bound.
+fn backward(cursor: &mut Cursor, upper: &Bound<impl std::ops::Deref<Target = [u8]>>) -> Result<()> {
+    match upper {
         Bound::Unbounded => cursor.seek_last()?,
         Bound::Included(last) => cursor.seek_back(last)?,
         Bound::Excluded(end) => {

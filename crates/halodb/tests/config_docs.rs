@@ -89,6 +89,7 @@ fn the_proposed_defaults_hold() {
         "merge.threads = 1",
         "merge.chunk = \"64MiB\"",
         "merge.idle = \"10s\"",
+        "merge.compact = 50",
         "log.level = \"warn\"",
         "log.format = \"text\"",
     ];

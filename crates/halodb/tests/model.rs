@@ -91,9 +91,51 @@ fn check_scan(view: &Snapshot, model: &Model, from: &Bound<Vec<u8>>, to: &Bound<
     }
 }
 
+/// Lent pairs from both ends, begun again in between.
+fn check_lent(view: &Snapshot, model: &Model) {
+    let mut scan = view.scan::<Vec<u8>>(..);
+    let own = |pair: Option<(&[u8], &[u8])>| pair.map(|(k, v)| (k.to_vec(), v.to_vec()));
+    let mut expected = model.iter().map(|(k, v)| (k.clone(), v.clone()));
+    assert_eq!(own(scan.next().unwrap()), expected.next());
+    assert_eq!(own(scan.next_back().unwrap()), expected.next_back());
+    let mut middle = scan.next().unwrap().map(|(k, _)| k.to_vec());
+    while let Some(from) = middle.take() {
+        scan.seek(&from);
+        for expected in model.range(from.clone()..).take(5) {
+            assert_eq!(scan.next().unwrap(), Some((&expected.0[..], &expected.1[..])));
+        }
+        middle = scan.next().unwrap().map(|(k, _)| k.to_vec());
+    }
+    let first = view.prefix("k1").next().map(Result::unwrap);
+    let lent = first.as_ref().map(|(key, value)| (&key[..], &value[..]));
+    assert_eq!(view.scan_prefix("k1").next().unwrap(), lent);
+}
+
+/// Some keys that are there and some that are not, one of them twice.
+fn check_many(view: &Snapshot, model: &Model) {
+    let keys: Vec<Vec<u8>> = (0..70u8).map(|i| format!("k{:02}", u32::from(i) * 37 % 61).into_bytes()).collect();
+    let values = view.multi_get(&keys).unwrap();
+    let found: Vec<Option<&[u8]>> = values.iter().map(|value| value.as_deref()).collect();
+    let expected: Vec<Option<&[u8]>> = keys.iter().map(|key| model.get(key).map(Vec::as_slice)).collect();
+    assert_eq!(found, expected);
+    let mut lent = vec![None; keys.len()];
+    view.multi_get_with(&keys, |i, value| lent[i] = Some(value.to_vec())).unwrap();
+    assert!(lent.iter().map(Option::as_deref).eq(expected));
+}
+
 fn check_all(view: &Snapshot, model: &Model) {
+    check_lent(view, model);
+    check_many(view, model);
     check_scan(view, model, &Bound::Unbounded, &Bound::Unbounded, 0);
     assert_eq!(view.len().unwrap(), model.len() as u64);
+    let step = (model.len() / 7).max(1);
+    for (i, (key, value)) in model.iter().enumerate().step_by(step) {
+        let pair = view.nth(i as u64).unwrap();
+        assert_eq!(pair.as_ref().map(|(k, v)| (&k[..], &v[..])), Some((&key[..], &value[..])));
+        assert_eq!(view.rank(key).unwrap(), i as u64);
+        assert_eq!(view.rank([&key[..], &[0]].concat()).unwrap(), i as u64 + 1);
+    }
+    assert!(view.nth(model.len() as u64).unwrap().is_none());
     assert_eq!(view.is_empty().unwrap(), model.is_empty());
 }
 

@@ -45,6 +45,52 @@ fn the_ends_of_an_iterator_meet_and_give_every_pair_once() {
 }
 
 #[test]
+fn the_ends_of_a_scan_meet_and_lend_every_pair_once() {
+    let (_disk, db) = letters();
+    for pattern in 0..64u32 {
+        let mut scan = db.scan("a"..="f");
+        let mut expected: std::collections::VecDeque<_> = "abcdef".bytes().collect();
+        for step in 0..6 {
+            let (found, wanted) = match pattern >> step & 1 {
+                0 => (scan.next().unwrap(), expected.pop_front()),
+                _ => (scan.next_back().unwrap(), expected.pop_back()),
+            };
+            assert_eq!(found.map(|(key, _)| key[0]), wanted, "pattern {pattern:06b}, step {step}");
+        }
+        assert_eq!(scan.next().unwrap(), None, "pattern {pattern:06b}");
+        assert_eq!(scan.next_back().unwrap(), None, "pattern {pattern:06b}");
+        scan.seek("e");
+        assert_eq!(scan.next_back().unwrap().map(|(key, _)| key[0]), Some(b'f'), "begun again");
+        assert_eq!(scan.next().unwrap().map(|(key, _)| key[0]), Some(b'e'));
+        assert_eq!(scan.next().unwrap(), None);
+    }
+}
+
+#[test]
+fn a_scan_turns_at_keys_of_any_prefix() {
+    let (_disk, db) = memory();
+    // Keys at hand that share much, then little, then nothing but a byte; some of them in the trees, some in memory, some in both.
+    let mut names: Vec<String> =
+        (0..300).map(|i| format!("{}{i:03}", ["common/prefix/", "common/", "d"][i / 100])).collect();
+    names.sort();
+    for (i, name) in names.iter().enumerate().filter(|(i, _)| i % 3 > 0) {
+        db.put(name, [i as u8]).unwrap();
+    }
+    db.flush().unwrap();
+    for (i, name) in names.iter().enumerate().filter(|(i, _)| i % 3 < 2) {
+        db.put(name, [i as u8]).unwrap();
+    }
+    let (mut front, mut back) = (db.scan::<&str>(..), db.scan::<&str>(..));
+    for (i, name) in names.iter().enumerate() {
+        assert_eq!(front.next().unwrap(), Some((name.as_bytes(), &[i as u8][..])));
+    }
+    for (i, name) in names.iter().enumerate().rev() {
+        assert_eq!(back.next_back().unwrap(), Some((name.as_bytes(), &[i as u8][..])));
+    }
+    assert_eq!((front.next().unwrap(), back.next_back().unwrap()), (None, None));
+}
+
+#[test]
 fn a_range_takes_its_bounds_as_they_are_meant() {
     let (_disk, db) = letters();
     let check = |from: Bound<&str>, to: Bound<&str>, expected: &str| {
@@ -172,4 +218,8 @@ fn an_iterator_of_a_closed_database_gives_its_error_once() {
     assert_eq!(pairs.next().unwrap().unwrap_err().kind(), ErrorKind::Closed);
     assert!(pairs.next().is_none() && pairs.next_back().is_none());
     assert_eq!(db.prefix("a").collect::<Result<Vec<_>>>().unwrap_err().kind(), ErrorKind::Closed);
+    let mut scan = db.scan_prefix("a");
+    assert_eq!(scan.next().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(scan.next().unwrap(), None);
+    assert_eq!(db.multi_get(["a"]).unwrap_err().kind(), ErrorKind::Closed);
 }

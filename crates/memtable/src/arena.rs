@@ -103,13 +103,21 @@ impl Slot {
     /// Asks for its cache line.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        // SAFETY: a hint that reads nothing; every address is allowed.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(self).cast());
-        }
+        prefetch(std::ptr::from_ref(self).cast());
     }
+}
+
+/// Asks for a cache line. Every address is allowed.
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint that reads nothing; every address is allowed.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
 }
 
 /// An allocation, all of it initialised. Shared by the arena and the [`Bytes`] in it.
@@ -264,6 +272,14 @@ impl<W> Arena<W> {
         Record { header, body }
     }
 
+    /// Asks for the lines where a record begins: its header, its key, and some of its value.
+    #[inline]
+    pub(crate) fn prefetch(&self, pos: Pos) {
+        let (view, at) = self.locate(pos);
+        let start = view.start.as_ptr().wrapping_add(at);
+        (0..3).for_each(|line| prefetch(start.wrapping_add(64 * line)));
+    }
+
     /// The record before this one in its chain.
     #[inline]
     pub(crate) fn before(&self, record: &Record<'_>) -> Option<Pos> {
@@ -292,8 +308,16 @@ impl<W> Arena<W> {
 
     /// The records that arrived between two moments, in the order of arrival.
     pub(crate) fn between(&self, from: Mark, to: Mark, mut each: impl FnMut(Pos, Record<'_>)) {
+        self.between_while(from, to, |pos, record| {
+            each(pos, record);
+            true
+        });
+    }
+
+    /// As [`Arena::between`], until `each` says no; from where to go on.
+    pub(crate) fn between_while(&self, from: Mark, to: Mark, mut each: impl FnMut(Pos, Record<'_>) -> bool) -> Mark {
         if to.position == 0 {
-            return;
+            return to;
         }
         for number in from.stretch..=to.stretch {
             let stretch = self.stretches.get(number as usize).expect("a stretch begins before the tail is in it");
@@ -307,10 +331,13 @@ impl<W> Arena<W> {
             while at < end {
                 let pos = Pos(NonZeroU32::new(at).expect("chunks are numbered from 1"));
                 let record = self.record(pos);
-                each(pos, record);
+                if !each(pos, record) {
+                    return Mark { stretch: number, position: at };
+                }
                 at += record.header.record_len().div_ceil(UNIT) as u32;
             }
         }
+        to
     }
 
     /// Waits until no other thread writes.

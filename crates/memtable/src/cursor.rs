@@ -5,6 +5,8 @@
 //!
 //! A place divides its run: what is before it lies behind the cursor, or is the key it is on when it came backwards; the
 //! rest lies ahead, the key it is on included when it came forwards. So turning round moves no place.
+//!
+//! Records lie where they arrived, so each key of a walk is a miss of its own: the record after the next is asked for ahead.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 use crate::arena::{Bytes, Pos};
 use crate::entry::Found;
+use crate::order::Runs;
 use crate::run::Run;
 use crate::table::Memtable;
 
@@ -24,6 +27,8 @@ pub struct Cursor {
     table: Arc<Memtable>,
     at: u64,
     /// Older runs first.
+    runs: Runs,
+    /// One in each run.
     places: Vec<Place>,
     direction: Direction,
     /// The version it is on.
@@ -31,7 +36,6 @@ pub struct Cursor {
 }
 
 struct Place {
-    run: Arc<Run>,
     index: usize,
     /// Whether the run has the key that the cursor is on.
     has_key: bool,
@@ -46,10 +50,19 @@ enum Direction {
 impl Place {
     /// What comes next in this run.
     #[inline]
-    fn ahead(&self, direction: Direction) -> Option<Pos> {
+    fn ahead(&self, run: &Run, direction: Direction) -> Option<Pos> {
         match direction {
-            Direction::Forward => self.run.get(self.index),
-            Direction::Backward => self.run.get(self.index.checked_sub(1)?),
+            Direction::Forward => run.get(self.index),
+            Direction::Backward => run.get(self.index.checked_sub(1)?),
+        }
+    }
+
+    /// What comes after that.
+    #[inline]
+    fn beyond(&self, run: &Run, direction: Direction) -> Option<Pos> {
+        match direction {
+            Direction::Forward => run.get(self.index + 1),
+            Direction::Backward => run.get(self.index.checked_sub(2)?),
         }
     }
 
@@ -67,28 +80,49 @@ impl Place {
 
 impl Cursor {
     pub(crate) fn new(table: Arc<Memtable>, at: u64) -> Self {
-        let places = table.runs().into_iter().map(|run| Place { run, index: 0, has_key: false }).collect();
-        Self { table, at, places, direction: Direction::Forward, on: None }
+        let runs = table.runs();
+        let places = runs.iter().map(|_| Place { index: 0, has_key: false }).collect();
+        Self { table, at, runs, places, direction: Direction::Forward, on: None }
     }
 
     /// To the first key.
     pub fn seek_first(&mut self) {
         self.place(Direction::Forward, |_, _| 0);
+        self.settle();
     }
 
     /// To the last key.
     pub fn seek_last(&mut self) {
         self.place(Direction::Backward, |run, _| run.len());
+        self.settle();
     }
 
     /// To the first key not below `key`.
     pub fn seek(&mut self, key: &[u8]) {
-        self.place(Direction::Forward, |run, table| run.below(table.arena(), key));
+        self.aim(key);
+        self.land();
     }
 
     /// To the last key not above `key`.
     pub fn seek_back(&mut self, key: &[u8]) {
+        self.aim_back(key);
+        self.land();
+    }
+
+    /// The first half of [`Cursor::seek`]: finds the key's place and asks for the memory that [`Cursor::land`], the second
+    /// half, needs. In between the cursor is on no key. For whoever has something else to do meanwhile.
+    pub fn aim(&mut self, key: &[u8]) {
+        self.place(Direction::Forward, |run, table| run.below(table.arena(), key));
+    }
+
+    /// The first half of [`Cursor::seek_back`]; see [`Cursor::aim`].
+    pub fn aim_back(&mut self, key: &[u8]) {
         self.place(Direction::Backward, |run, table| run.not_above(table.arena(), key));
+    }
+
+    /// The second half of a seek: onto the nearest key.
+    pub fn land(&mut self) {
+        self.settle();
     }
 
     /// To the next key (does nothing when on no key).
@@ -124,11 +158,14 @@ impl Cursor {
 
     fn place(&mut self, direction: Direction, index: impl Fn(&Run, &Memtable) -> usize) {
         self.direction = direction;
-        for place in &mut self.places {
-            place.index = index(&place.run, &self.table);
+        self.on = None;
+        for (place, run) in self.places.iter_mut().zip(self.runs.iter()) {
+            place.index = index(run, &self.table);
             place.has_key = false;
+            if let Some(pos) = place.ahead(run, direction) {
+                self.table.arena().prefetch(pos);
+            }
         }
-        self.settle();
     }
 
     #[inline]
@@ -165,15 +202,18 @@ impl Cursor {
     /// The nearest key ahead, by its newest record; marks the places that have it.
     #[inline]
     fn nearest(&mut self) -> Option<Pos> {
-        if let [only] = &mut self.places[..] {
-            let pos = only.ahead(self.direction)?;
+        if let ([only], [run]) = (&mut self.places[..], &self.runs[..]) {
+            let pos = only.ahead(run, self.direction)?;
             only.has_key = true;
+            if let Some(beyond) = only.beyond(run, self.direction) {
+                self.table.arena().prefetch(beyond);
+            }
             return Some(pos);
         }
         let mut best: Option<(Pos, &[u8])> = None;
         for i in 0..self.places.len() {
             self.places[i].has_key = false;
-            let Some(pos) = self.places[i].ahead(self.direction) else { continue };
+            let Some(pos) = self.places[i].ahead(&self.runs[i], self.direction) else { continue };
             let key = self.table.arena().record(pos).key();
             let order = match best {
                 None => Ordering::Less,
@@ -190,7 +230,13 @@ impl Cursor {
             // Of equal keys the later run has the newer record.
             best = Some((pos, key));
         }
-        best.map(|(pos, _)| pos)
+        let nearest = best.map(|(pos, _)| pos)?;
+        for (place, run) in self.places.iter().zip(self.runs.iter()).filter(|(place, _)| place.has_key) {
+            if let Some(beyond) = place.beyond(run, self.direction) {
+                self.table.arena().prefetch(beyond);
+            }
+        }
+        Some(nearest)
     }
 }
 

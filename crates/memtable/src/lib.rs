@@ -31,7 +31,7 @@
 //! ```
 //!
 //! Rooms: `table` (all together) · `arena`, `record` (where writes lie) · `index` (by hash) · `order`, `run`, `cursor` (by
-//! key) · `ranges` · `list`, `pool` (memory) · `size`.
+//! key) · `tally` (counting) · `ranges` · `list`, `pool` (memory) · `size`.
 
 mod arena;
 mod cursor;
@@ -46,6 +46,7 @@ mod run;
 mod size;
 mod sync;
 mod table;
+mod tally;
 
 pub use arena::Bytes;
 pub use cursor::Cursor;
@@ -53,6 +54,7 @@ pub use entry::{Entry, Found, RangeDelete};
 pub use pool::Pool;
 pub use size::{KEY_OVERHEAD_BYTES, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 pub use table::Memtable;
+pub use tally::Tally;
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

@@ -14,13 +14,16 @@ use crate::sync::Mutex;
 
 const RATIO: usize = 8;
 
+/// Runs that hold everything up to some moment, older ones first.
+pub(crate) type Runs = Arc<Vec<Arc<Run>>>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Order(Mutex<Sorted>);
 
 #[derive(Debug, Default)]
 struct Sorted {
-    /// Older and longer ones first.
-    runs: Vec<Arc<Run>>,
+    /// Older and longer ones first; shared, so that a cursor takes them all at once.
+    runs: Runs,
     /// What arrived before is in the runs.
     upto: Mark,
 }
@@ -29,20 +32,23 @@ impl Order {
     /// Runs that hold everything that has arrived, older ones first.
     ///
     /// O(new log new) since the last call, and the merges that are due.
-    pub(crate) fn runs<W>(&self, arena: &Arena<W>) -> Vec<Arc<Run>> {
+    pub(crate) fn runs<W>(&self, arena: &Arena<W>) -> Runs {
         let mut sorted = self.0.lock();
         let now = arena.mark();
         if now != sorted.upto {
             let mut arrived = Vec::new();
             arena.between(sorted.upto, now, |pos, _| arrived.push(pos));
             let mut newest = Run::sort(arena, arrived);
-            while let Some(older) = sorted.runs.pop_if(|older| older.len() < newest.len() * RATIO) {
+            let mut runs = Vec::with_capacity(sorted.runs.len() + 1);
+            runs.extend(sorted.runs.iter().cloned());
+            while let Some(older) = runs.pop_if(|older| older.len() < newest.len() * RATIO) {
                 newest = Run::merge(arena, &older, &newest);
             }
-            sorted.runs.push(Arc::new(newest));
+            runs.push(Arc::new(newest));
+            sorted.runs = Arc::new(runs);
             sorted.upto = now;
         }
-        sorted.runs.clone()
+        Arc::clone(&sorted.runs)
     }
 
     /// Merges everything into one run, for a table that is written to no more. Others wait only for the runs to be
@@ -60,9 +66,8 @@ impl Order {
         }
         let one = one.map(Arc::new).expect("at least two");
         let mut sorted = self.0.lock();
-        let is_same = sorted.runs.len() == runs.len() && sorted.runs.iter().zip(&runs).all(|(a, b)| Arc::ptr_eq(a, b));
-        if is_same {
-            sorted.runs = vec![one];
+        if Arc::ptr_eq(&sorted.runs, &runs) {
+            sorted.runs = Arc::new(vec![one]);
         }
     }
 }

@@ -42,21 +42,32 @@ impl Run {
     /// Sorts records that come in the order of arrival. Of several with one key the last one stays: it is the head of the
     /// chain that leads to the others.
     pub(crate) fn sort<W>(arena: &Arena<W>, arrived: Vec<Pos>) -> Self {
-        let Some((&first, others)) = arrived.split_first() else { return Self::default() };
+        Self::sort_with(arena, arrived.into_iter().map(|pos| (pos, ())).collect(), |(), _| {})
+    }
+
+    /// As [`Run::sort`] of records with something beside them: `each` is told it, in order, and whether it is the last one of
+    /// its key.
+    pub(crate) fn sort_with<W, T: Copy>(
+        arena: &Arena<W>,
+        arrived: Vec<(Pos, T)>,
+        mut each: impl FnMut(T, bool),
+    ) -> Self {
+        let Some((&(first, _), others)) = arrived.split_first() else { return Self::default() };
         let first = arena.record(first).key();
         let mut prefix_len = first.len();
-        for &pos in others {
+        for &(pos, _) in others {
             prefix_len = common_prefix_len(&first[..prefix_len], arena.record(pos).key());
         }
-        let mut entries: Vec<(u64, Pos)> =
-            arrived.into_iter().map(|pos| (head(arena.record(pos).key(), prefix_len), pos)).collect();
+        let mut entries: Vec<(u64, Pos, T)> =
+            arrived.into_iter().map(|(pos, beside)| (head(arena.record(pos).key(), prefix_len), pos, beside)).collect();
         // Stable: what arrived later comes later.
         entries.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arena.record(a.1).key().cmp(arena.record(b.1).key())));
         let mut run = Self::with_capacity(prefix_len, entries.len());
-        for (i, &(head, pos)) in entries.iter().enumerate() {
+        for (i, &(head, pos, beside)) in entries.iter().enumerate() {
             let goes_on = entries
                 .get(i + 1)
-                .is_some_and(|&(next, after)| next == head && arena.record(pos).key() == arena.record(after).key());
+                .is_some_and(|&(next, after, _)| next == head && arena.record(pos).key() == arena.record(after).key());
+            each(beside, !goes_on);
             if !goes_on {
                 run.push(head, pos);
             }
@@ -66,10 +77,23 @@ impl Run {
 
     /// Both runs as one. Where they have the same key, the newer one knows its newest record.
     pub(crate) fn merge<W>(arena: &Arena<W>, older: &Run, newer: &Run) -> Self {
+        Self::merge_with(arena, older, newer, |_, _| {})
+    }
+
+    /// As [`Run::merge`]; `each` is told of each key, in order, which one it was in the older run and in the newer one.
+    pub(crate) fn merge_with<W>(
+        arena: &Arena<W>,
+        older: &Run,
+        newer: &Run,
+        mut each: impl FnMut(Option<usize>, Option<usize>),
+    ) -> Self {
         let (Some(&a), Some(&b)) = (older.positions.first(), newer.positions.first()) else {
+            (0..older.len()).for_each(|i| each(Some(i), None));
+            (0..newer.len()).for_each(|i| each(None, Some(i)));
             let all = if older.positions.is_empty() { newer } else { older };
             return all.clone();
         };
+        let (mut of_older, mut of_newer) = (0..older.len(), 0..newer.len());
         let shared =
             common_prefix_len(&arena.record(a).key()[..older.prefix_len], &arena.record(b).key()[..newer.prefix_len]);
         let mut a = older.after_prefix(arena, shared).peekable();
@@ -82,6 +106,10 @@ impl Run {
                 (None, Some(_)) => std::cmp::Ordering::Greater,
                 (Some(a), Some(b)) => a.0.cmp(&b.0).then_with(|| arena.record(a.1).key().cmp(arena.record(b.1).key())),
             };
+            each(
+                if order.is_le() { of_older.next() } else { None },
+                if order.is_ge() { of_newer.next() } else { None },
+            );
             if order.is_eq() {
                 a.next();
             }

@@ -16,13 +16,14 @@ use crate::arena::{Arena, Bytes, Pos, Writer};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Found, RangeDelete};
 use crate::index::{Growth, Index};
-use crate::order::Order;
+use crate::order::{Order, Runs};
 use crate::pool::Pool;
 use crate::ranges::Ranges;
 use crate::record::Record;
 use crate::run::Run;
 use crate::size;
 use crate::sync::AtomicU64;
+use crate::tally::Tallies;
 
 /// The map. One writer at a time is meant, with rising `seq` (others wait, and late ones cost more); readers at any time.
 ///
@@ -36,6 +37,7 @@ pub struct Memtable {
     ranges: Ranges,
     arena: Arena<Growth>,
     order: Order,
+    tallies: Tallies,
     counters: Counters,
 }
 
@@ -61,6 +63,7 @@ impl Memtable {
             ranges: Ranges::new(),
             arena: Arena::new(pool, Growth::default()),
             order: Order::default(),
+            tallies: Tallies::default(),
             counters: Counters::default(),
         }
     }
@@ -149,6 +152,23 @@ impl Memtable {
         Cursor::new(Arc::clone(self), at)
     }
 
+    /// How many keys the longest sorted run of the table has from `start` on and below `end`, and the one in their middle;
+    /// `None`: it has none. For halving a range by its keys: a key may be in several runs, and have no version that is old
+    /// enough for the reader.
+    ///
+    /// O(log n), and sorting what was written since the last time.
+    pub fn middle(&self, start: &[u8], end: Option<&[u8]>) -> Option<(usize, &[u8])> {
+        let runs = self.runs();
+        let inside = |run: &Arc<Run>| {
+            let first = run.below(&self.arena, start);
+            let end = end.map_or(run.len(), |end| run.below(&self.arena, end));
+            (end.saturating_sub(first), first)
+        };
+        let (run, (keys, first)) = runs.iter().map(|run| (run, inside(run))).max_by_key(|(_, (keys, _))| *keys)?;
+        let middle = run.get(first + keys / 2).filter(|_| keys > 0)?;
+        Some((keys, self.arena.record(middle).key()))
+    }
+
     /// Puts all keys in one order, for a table that is written to no more: its cursors have one run to walk.
     ///
     /// O(n log n) at most; allowed at any time.
@@ -188,8 +208,18 @@ impl Memtable {
         &self.ranges
     }
 
-    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
+    pub(crate) fn runs(&self) -> Runs {
         self.order.runs(&self.arena)
+    }
+
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Whether the version of its key before a record is a value; `None`: there is none.
+    pub(crate) fn version_before(&self, record: &Record<'_>) -> Option<bool> {
+        let key = record.key();
+        self.walk(self.arena.before(record), |older| older.key() == key).map(|(_, older)| !older.header.is_tombstone)
     }
 
     /// Of a chain's record and those before it, the newest version of its key not younger than `at`.

@@ -33,6 +33,8 @@ mod run;
 mod size;
 #[path = "../src/table.rs"]
 mod table;
+#[path = "../src/tally.rs"]
+mod tally;
 
 /// What the crate's own `sync` is to the library.
 mod sync {

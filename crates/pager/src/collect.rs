@@ -1,7 +1,8 @@
 //! [`Collector`]: builds page images and writes neighbours together in large pieces.
 //!
 //! What it holds was not written yet; nothing here is synchronised. The order of the writes does not matter: no meta
-//! reaches any of them before the data sync.
+//! reaches any of them before the data sync. So pages wait until there are many, and are then written by address:
+//! leaves, and the extents and branches made in between, which lie elsewhere, do not cut each other into small writes.
 
 use crate::error::Result;
 use crate::file::PageFile;
@@ -10,23 +11,36 @@ use crate::id::PAGE_HEADER_LEN;
 use crate::page::{CHECKSUM_LEN, Header, Summer, seal};
 use halodb_vfs::FileExt;
 
-/// A piece is written when it has this many bytes, or when the next page does not follow it.
+/// So many bytes wait at most before they are written.
 const PIECE: usize = 2 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     bytes: Vec<u8>,
+    /// What lies where in `bytes`, in the order it came; neighbours in both the file and the memory are one image.
+    images: Vec<Image>,
+    /// One write's bytes, where they come from several places.
+    joined: Vec<u8>,
+}
+
+/// A run of pages that waits.
+#[derive(Clone, Copy, Debug)]
+struct Image {
     offset: u64,
+    at: usize,
+    len: usize,
+}
+
+impl Image {
+    fn end(&self) -> u64 {
+        self.offset + self.len as u64
+    }
 }
 
 impl Collector {
     /// Adds a page or extent. The body fits it: the caller has checked that.
     pub(crate) fn add(&mut self, file: &PageFile, file_len: &mut u64, header: Header, body: &[u8]) -> Result<()> {
         let offset = file.offset(header.at.id.0);
-        if offset != self.offset + self.bytes.len() as u64 {
-            self.flush(file, file_len)?;
-            self.offset = offset;
-        }
         let total = u64::from(header.at.pages) * file.page_size();
         let zeros = total - (PAGE_HEADER_LEN + body.len()) as u64;
         if total <= PIECE as u64 {
@@ -35,6 +49,7 @@ impl Collector {
             self.bytes.extend_from_slice(body);
             self.bytes.resize(begin + total as usize, 0);
             seal(file.seed(), &mut self.bytes[begin..]);
+            self.placed(offset, begin);
             return self.flush_if_large(file, file_len);
         }
         // Too large to hold: the checksum comes from a first pass over the parts.
@@ -47,30 +62,50 @@ impl Collector {
             Ok(())
         })?;
         head[..CHECKSUM_LEN].copy_from_slice(&summer.computed().to_le_bytes());
-        self.bytes.extend_from_slice(&head);
-        for piece in body.chunks(PIECE) {
+        let mut at = offset;
+        let mut put = |piece: &[u8]| {
+            let begin = self.bytes.len();
             self.bytes.extend_from_slice(piece);
-            self.flush_if_large(file, file_len)?;
-        }
-        in_pieces_of_zeros(zeros, |piece| {
-            self.bytes.extend_from_slice(piece);
+            self.placed(at, begin);
+            at += piece.len() as u64;
             self.flush_if_large(file, file_len)
-        })
+        };
+        put(&head)?;
+        body.chunks(PIECE).try_for_each(&mut put)?;
+        in_pieces_of_zeros(zeros, put)
+    }
+
+    /// The bytes from `begin` on belong at `offset`.
+    fn placed(&mut self, offset: u64, begin: usize) {
+        let len = self.bytes.len() - begin;
+        match self.images.last_mut() {
+            Some(last) if last.end() == offset => last.len += len,
+            _ => self.images.push(Image { offset, at: begin, len }),
+        }
     }
 
     fn flush_if_large(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
         if self.bytes.len() >= PIECE { self.flush(file, file_len) } else { Ok(()) }
     }
 
-    /// Writes what is held, after making the file long enough.
+    /// Writes what is held, neighbours together, after making the file long enough.
     pub(crate) fn flush(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
-        if self.bytes.is_empty() {
-            return Ok(());
+        self.images.sort_unstable_by_key(|image| image.offset);
+        if let Some(last) = self.images.last() {
+            ensure_len(file, file_len, last.end())?;
         }
-        let end = self.offset + self.bytes.len() as u64;
-        ensure_len(file, file_len, end)?;
-        file.file.write_all_at(&self.bytes, self.offset).map_err(file.io("write"))?;
-        self.offset = end;
+        for run in self.images.chunk_by(|a, b| a.end() == b.offset) {
+            let bytes = match run {
+                [image] => &self.bytes[image.at..image.at + image.len],
+                _ => {
+                    self.joined.clear();
+                    run.iter().for_each(|i| self.joined.extend_from_slice(&self.bytes[i.at..i.at + i.len]));
+                    &self.joined
+                }
+            };
+            file.file.write_all_at(bytes, run[0].offset).map_err(file.io("write"))?;
+        }
+        self.images.clear();
         self.bytes.clear();
         Ok(())
     }

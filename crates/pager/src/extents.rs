@@ -56,16 +56,18 @@ impl ExtentSet {
         true
     }
 
+    /// Where the lowest `len` consecutive pages begin.
+    pub(crate) fn lowest(&mut self, len: u64) -> Option<u64> {
+        let from = self.no_fit_below.range(..=len).map(|(_, at)| *at).max().unwrap_or(0);
+        let fit = self.runs.range(from..).find(|(_, l)| **l >= len).map(|(start, _)| *start);
+        self.no_fit_below.insert(len, fit.unwrap_or(u64::MAX));
+        fit
+    }
+
     /// Takes the lowest `len` consecutive pages.
     pub(crate) fn take_lowest(&mut self, len: u64) -> Option<u64> {
-        let from = self.no_fit_below.range(..=len).map(|(_, at)| *at).max().unwrap_or(0);
-        let fit = self.runs.range(from..).find(|(_, l)| **l >= len).map(|(s, l)| (*s, *l));
-        let Some((start, had)) = fit else {
-            self.no_fit_below.insert(len, u64::MAX);
-            return None;
-        };
-        self.no_fit_below.insert(len, start);
-        self.runs.remove(&start);
+        let start = self.lowest(len)?;
+        let had = self.runs.remove(&start)?;
         if had > len {
             self.runs.insert(start + len, had - len);
         }
@@ -164,6 +166,7 @@ mod tests {
                     }
                     Op::Lowest(len) => {
                         let expected = lowest(&model, len);
+                        prop_assert_eq!(set.lowest(len), expected);
                         prop_assert_eq!(set.take_lowest(len), expected);
                         if let Some(s) = expected {
                             model.retain(|p| !(s..s + len).contains(p));

@@ -187,6 +187,20 @@ impl Pager {
     /// # Errors
     /// As [`Pager::begin`]; a failed cut changes nothing.
     pub fn truncate_tail(&self) -> Result<u64> {
+        self.cut(growth::shrunk)
+    }
+
+    /// As [`Pager::truncate_tail`], to the last page that is needed, whatever the growth step: for a file that is not
+    /// expected to grow soon.
+    ///
+    /// # Errors
+    /// As [`Pager::truncate_tail`].
+    pub fn trim(&self) -> Result<u64> {
+        self.cut(|needed, len| (needed < len).then_some(needed))
+    }
+
+    /// Cuts the file to the length that `target` chooses, given the needed one and the present one.
+    fn cut(&self, target: impl FnOnce(u64, u64) -> Option<u64>) -> Result<u64> {
         let mut held = self.writer()?;
         let needed = {
             let in_metas = self.shared.slots.lock().pages();
@@ -195,7 +209,7 @@ impl Pager {
             let needed = if mutant("pager.cut-early") { held.meta.page_count } else { in_metas.max(pinned) };
             needed * self.shared.file.page_size()
         };
-        let Some(len) = growth::shrunk(needed, held.file_len) else {
+        let Some(len) = target(needed, held.file_len) else {
             return Ok(0);
         };
         self.shared.file.file.set_len(len).map_err(self.shared.file.io("cut"))?;

@@ -27,12 +27,19 @@ pub(crate) struct Pending {
     /// By the pinned generation that is waited for: the metas are past them.
     by_pin: BTreeMap<u64, Vec<Freed>>,
     pages: u64,
+    /// Those in `by_pin`.
+    pinned: u64,
 }
 
 impl Pending {
     /// Number of pages.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// Of these, how many only pinned generations still reach.
+    pub(crate) fn pinned_pages(&self) -> u64 {
+        self.pinned
     }
 
     /// All extents as (first page, length), in no order.
@@ -59,6 +66,7 @@ impl Pending {
         // where it goes, so the order does not matter.
         for pin in gone {
             let extents = self.by_pin.remove(&pin).unwrap_or_default();
+            self.pinned -= extents.iter().map(|e| e.len).sum::<u64>();
             self.wait_for_pin_below(pin, extents, pins, &mut out);
         }
         self.pages -= out.iter().map(|(_, len)| len).sum::<u64>();
@@ -76,7 +84,8 @@ impl Pending {
         for extent in extents {
             match pin {
                 Some(pin) if pin >= extent.born && !mutant("pager.reuse-under-readers") => {
-                    self.by_pin.entry(pin).or_default().push(extent)
+                    self.pinned += extent.len;
+                    self.by_pin.entry(pin).or_default().push(extent);
                 }
                 _ => out.push((extent.start, extent.len)),
             }
@@ -119,6 +128,8 @@ mod tests {
                 prop_assert_eq!(released, expected);
                 prop_assert_eq!(pending.pages(), model.iter().map(|e| e.0.len).sum::<u64>());
                 prop_assert_eq!(pending.iter().count(), model.len());
+                let pinned = model.iter().filter(|e| e.1 <= oldest).map(|e| e.0.len).sum::<u64>();
+                prop_assert_eq!(pending.pinned_pages(), pinned);
             }
         }
     }

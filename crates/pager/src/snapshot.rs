@@ -177,6 +177,17 @@ impl Snapshot {
         }
     }
 
+    /// As [`Snapshot::prefetch`] for the `len` bytes from `from` on, as far as they lie in the page; `from` counts from its
+    /// header on.
+    #[inline]
+    pub fn prefetch_part(&self, at: PageRef, from: usize, len: usize) {
+        let page_size = self.page_size() as usize;
+        let offset = at.id.0.checked_mul(page_size as u64).and_then(|offset| offset.checked_add(from as u64));
+        if let Some(address) = offset.and_then(|offset| self.version.mapping.address(offset)) {
+            prefetch(address, len.min(page_size.saturating_sub(from)));
+        }
+    }
+
     /// The mapped bytes of an extent that this version admits; `None` if it was another version that did, or if the
     /// mapping does not reach so far.
     #[inline]

@@ -15,6 +15,8 @@ pub struct PagerStats {
     pub free: u64,
     /// Free but still reachable from a findable meta or a snapshot.
     pub pending: u64,
+    /// Of the pending ones, those that no findable meta reaches any more: snapshots alone keep them.
+    pub pinned: u64,
     /// Pages of the stored free list.
     pub free_list: u64,
     /// Newest generation.
@@ -45,6 +47,7 @@ impl PagerStats {
             pages: writer.meta.page_count,
             free,
             pending: writer.pending.pages(),
+            pinned: writer.pending.pinned_pages(),
             free_list: writer.meta.list_pages,
             generation: newest,
             epoch: writer.meta.epoch,

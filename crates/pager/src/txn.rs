@@ -72,7 +72,6 @@ impl WriteTxn<'_> {
         if pages == 0 || len > limit - self.end {
             return Err(Error::Invalid(format!("{pages} pages cannot be taken from a file of {} pages", self.end)));
         }
-        self.held.next_generation = self.stamp.generation() + 1;
         let start = match self.held.free.take_lowest(len) {
             Some(start) => start,
             None => {
@@ -82,17 +81,39 @@ impl WriteTxn<'_> {
                 start
             }
         };
+        Ok(self.take(start, pages))
+    }
+
+    /// As [`WriteTxn::alloc`], but only pages before `page`: what is to move towards the beginning of the file. `None`:
+    /// there is no free run of that length before it.
+    pub fn alloc_before(&mut self, pages: u32, page: PageId) -> Option<PageRef> {
+        if !self.has_room_before(pages, page) {
+            return None;
+        }
+        let start = self.held.free.take_lowest(u64::from(pages))?;
+        Some(self.take(start, pages))
+    }
+
+    /// Whether [`WriteTxn::alloc_before`] would give pages now. Takes none.
+    pub fn has_room_before(&mut self, pages: u32, page: PageId) -> bool {
+        let len = u64::from(pages);
+        pages > 0 && self.held.free.lowest(len).is_some_and(|start| start + len <= page.0)
+    }
+
+    fn take(&mut self, start: u64, pages: u32) -> PageRef {
+        let len = u64::from(pages);
+        self.held.next_generation = self.stamp.generation() + 1;
         // A planted fault trusts a recycled page because its former content was verified.
         if !mutant("pager.keep-verified") {
             self.held.verified.clear(start, len);
         }
         self.taken.insert(start, Taken { pages, written: false });
         self.allocated += len;
-        Ok(PageRef { id: PageId(start), stamp: self.stamp, pages })
+        PageRef { id: PageId(start), stamp: self.stamp, pages }
     }
 
-    /// Writes a page or extent taken in this transaction: header, then `body`, the rest zeros. Neighbouring pages are
-    /// collected and written together, so ascending order costs fewest system calls. Each is written once.
+    /// Writes a page or extent taken in this transaction: header, then `body`, the rest zeros. Pages are collected,
+    /// about 2 MiB at a time, and neighbours written together, in whatever order they come. Each is written once.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `at` was not taken in this transaction, was written already, or is too small, or if the

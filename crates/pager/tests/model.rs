@@ -17,6 +17,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         4 => pages.prop_map(Edit::Add),
         3 => (0usize..64).prop_map(Edit::Remove),
         3 => (0usize..64).prop_map(Edit::Replace),
+        2 => (0usize..64).prop_map(Edit::Lower),
     ];
     proptest::collection::vec(one, 0..12)
 }
@@ -29,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Snapshot),
         2 => (0usize..8).prop_map(Step::Drop),
         1 => Just(Step::Truncate),
+        1 => Just(Step::Trim),
         1 => Just(Step::Reopen),
     ]
 }

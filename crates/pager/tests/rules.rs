@@ -476,6 +476,96 @@ fn a_scattered_free_list_of_several_pages_comes_back() {
 }
 
 #[test]
+fn trimming_leaves_the_last_page_needed_and_nothing_behind_it() {
+    let disk = SimVfs::new();
+    let mut world = World::create(Arc::new(disk.clone()), Path::new(PATH), IDENTITY).unwrap();
+    world.step(&Step::Commit([[Edit::Add(300); 1], [Edit::Add(1); 1]].concat()), 1).unwrap();
+    world.step(&Step::Commit([[Edit::Remove(0); 1], [Edit::Add(7); 1]].concat()), 2).unwrap();
+    world.step(&Step::Snapshot, 0).unwrap();
+    let pinned = world.pager.snapshot().page_count();
+    for i in 0..3 {
+        world.step(&Step::Republish, 0).unwrap();
+        world.step(&Step::Commit(vec![Edit::Lower(0), Edit::Lower(1)]), 3 + i).unwrap();
+    }
+    world.step(&Step::Republish, 0).unwrap();
+    world.pager.trim().unwrap();
+    let len = || disk.read_file(PATH).unwrap().len() as u64;
+    assert_eq!(len(), pinned * 4096, "a snapshot may look at any page of its version");
+    world.check().unwrap();
+    world.step(&Step::Drop(0), 0).unwrap();
+    for i in 0..3 {
+        world.step(&Step::Commit(vec![]), 7 + i).unwrap();
+        world.step(&Step::Republish, 0).unwrap();
+    }
+    assert!(world.pager.trim().unwrap() > 280 * 4096);
+    let pages = world.pager.stats().pages;
+    assert!(pages <= 16, "{pages} pages");
+    assert_eq!(len(), pages * 4096);
+    world.step(&Step::Reopen, 0).unwrap();
+    world.step(&Step::Commit(vec![Edit::Add(40)]), 9).unwrap();
+    world.check().unwrap();
+}
+
+/// Ten pages are pinned; a thousand others come and go meanwhile, and are used again and again.
+#[test]
+fn a_long_reader_holds_back_only_what_it_can_see() {
+    let (_disk, pager) = new();
+    commit(&pager, &[Edit::Add(1); 10], 1).unwrap();
+    let reader = pager.snapshot();
+    let seen = read(&reader).unwrap();
+    let mut most = 0;
+    for round in 0..100 {
+        let edits: Vec<Edit> = (0..10).map(Edit::Replace).collect();
+        commit(&pager, &edits, round + 2).unwrap();
+        most = most.max(pager.stats().pages);
+    }
+    // The reader's ten and its root, the newest ten, and those of the commits that a crash may still find.
+    assert!(most <= 11 + 4 * 13, "{most} pages");
+    let stats = pager.stats();
+    assert!((11..=13).contains(&stats.pinned), "{stats:?}");
+    assert_eq!(read(&reader).unwrap(), seen);
+    drop(reader);
+    assert_eq!(pager.stats().pinned, 0);
+}
+
+/// Single pages and extents come in turns and lie in different places; each place is written in one piece.
+#[test]
+fn pages_that_come_in_any_order_are_written_in_large_pieces() {
+    let (disk, pager) = new();
+    let first = {
+        let mut txn = pager.begin().unwrap();
+        let pages: Vec<PageRef> = (0..400).map(|_| txn.alloc(1).unwrap()).collect();
+        // Every second page becomes a hole: for the single pages of the next transaction, and too short for its extents.
+        pages.iter().for_each(|at| txn.write(*at, PageKind(1), 0, b"x").unwrap());
+        let root = Root { page: pages[399], tag: [0; 16] };
+        txn.commit(&[root], b"").unwrap();
+        let mut txn = pager.begin().unwrap();
+        pages.iter().step_by(2).for_each(|at| txn.free(*at));
+        txn.commit(&[root], b"").unwrap();
+        pager.republish(None).unwrap();
+        pages
+    };
+    let mut txn = pager.begin().unwrap();
+    let before = disk.calls();
+    let mut written = Vec::new();
+    for _ in 0..100 {
+        for pages in [1, 3] {
+            let at = txn.alloc(pages).unwrap();
+            txn.write(at, PageKind(2), 0, &at.id.0.to_le_bytes()).unwrap();
+            written.push(at);
+        }
+    }
+    txn.commit(&[Root { page: first[399], tag: [0; 16] }], b"").unwrap();
+    let calls = disk.calls() - before;
+    // 100 holes of one page each cannot be joined; the 300 pages of the extents, at the end of the file, can.
+    assert!(calls <= 100 + 8, "{calls} calls");
+    let snapshot = pager.snapshot();
+    for at in written {
+        assert!(snapshot.page(at).unwrap().body().starts_with(&at.id.0.to_le_bytes()));
+    }
+}
+
+#[test]
 fn a_small_file_stays_small() {
     let (disk, pager) = new();
     for i in 0..30 {

@@ -1,22 +1,25 @@
 //! Exact counts: the trees' own counts, corrected by what the memtables say.
 //!
-//! For one partition, with *U* the union of the range deletes that are not merged yet:
+//! The range deletes that are not merged yet cut a range into pieces. For one partition:
 //!
 //! ```text
-//! live = keys of the tree in the range
-//!      - keys of the tree in the range and in U
-//!      + over each key k with a version in a memtable:
-//!            [the newest version of k is a value] - [k is not in U, and the tree has k]
+//! in a piece that none of them covers       keys of the tree + over the memtables: the tally of the piece
+//! in one that is covered                    over each key with a version in a memtable: [the newest is a value]
 //! ```
 //!
-//! The first two terms cost O(log n) each by the counts in the tree's branches; the last one a tree lookup per key.
+//! A memtable's tally (`halodb-memtable`) says how many keys it adds to what lies under it: older memtables and the tree.
+//! It asks that once for each key, whatever is merged meanwhile, and so a count costs O(log n), and one lookup for each key
+//! written since the last count. A snapshot that is older than the last count does without: then it is one lookup for
+//! each key of the range in the memtables, each time.
+//!
+//! Invariant: where a tally is used, no range delete as old as the count or older lies over a key in it; so what lies under a
+//! key is what the older layers say, and stays so when they are merged.
 
 use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
-use crate::version::PartVersion;
-use halodb_memtable::RangeDelete;
-use halodb_wal::Lsn;
+use crate::version::{PartVersion, successor};
+use halodb_memtable::{Entry, RangeDelete, Tally};
 use std::ops::Bound;
 
 pub(crate) fn live_keys(snapshot: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<u64> {
@@ -26,33 +29,121 @@ pub(crate) fn live_keys(snapshot: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]
     }
     let mut total = 0i64;
     for part in snapshot.parts() {
-        total += live_in_partition(part, snapshot.lsn(), &range)?;
+        total += live_in_partition(snapshot, part, &range)?;
     }
     debug_assert!(total >= 0, "{total} keys");
     Ok(total.max(0) as u64)
 }
 
-fn live_in_partition(part: &PartVersion, at: Lsn, range: &KeySpan) -> Result<i64> {
-    let hidden = union(part.layers().flat_map(|layer| layer.range_deletes(at)).collect());
+fn live_in_partition(snapshot: &Snapshot, part: &PartVersion, range: &KeySpan) -> Result<i64> {
     let mut live = range.count_in(part)?;
-    for span in &hidden {
-        live -= span.intersection(range).count_in(part)?;
+    if !part.has_unmerged() {
+        return Ok(live);
     }
-    let mut keys = Sources::in_memory(part, at);
-    keys.seek(&range.start)?;
-    while let Some(key) = keys.key() {
-        if !range.contains(key) {
-            break;
+    let hidden = union(part.layers().flat_map(|layer| layer.range_deletes(snapshot.lsn())).collect());
+    for span in &hidden {
+        let span = span.intersection(range);
+        if !span.is_empty() {
+            live -= span.count_in(part)?;
+            live += keys_in_memory(snapshot, part, &span, &mut |_| Ok(0))?;
         }
-        if keys.is_live() {
-            live += 1;
+    }
+    let pieces = range.without(&hidden);
+    match tallies(snapshot, part)? {
+        Some(tallies) => {
+            for piece in &pieces {
+                live += tallies.iter().map(|tally| tally.of(piece)).sum::<i64>();
+            }
         }
-        if !hidden.iter().any(|span| span.contains(key)) && part.tree.get(key)?.is_some() {
-            live -= 1;
+        None => {
+            for piece in &pieces {
+                let mut in_tree = |key: &[u8]| Ok(i64::from(part.tree.get(key)?.is_some()));
+                live += keys_in_memory(snapshot, part, piece, &mut in_tree)?;
+            }
         }
+    }
+    Ok(live)
+}
+
+/// Over the keys of a stretch that have a version in a memtable: one if the newest is a value, less what `under` says.
+fn keys_in_memory(
+    snapshot: &Snapshot,
+    part: &PartVersion,
+    span: &KeySpan,
+    under: &mut dyn FnMut(&[u8]) -> Result<i64>,
+) -> Result<i64> {
+    let mut live = 0;
+    let mut keys = Sources::in_memory(part, snapshot.lsn());
+    keys.seek(&span.start)?;
+    while let Some(key) = keys.key().filter(|key| span.contains(key)) {
+        live += i64::from(keys.is_live()) - under(key)?;
         keys.next()?;
     }
     Ok(live)
+}
+
+/// The tally of a layer, and where what is not merged of it begins.
+struct OfLayer<'p> {
+    tally: Tally<'p>,
+    first: Option<Vec<u8>>,
+}
+
+impl OfLayer<'_> {
+    fn of(&self, piece: &KeySpan) -> i64 {
+        let start = match &self.first {
+            Some(first) => first.max(&piece.start),
+            None => &piece.start,
+        };
+        self.tally.between(start, piece.end.as_deref())
+    }
+}
+
+/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot.
+fn tallies<'p>(snapshot: &Snapshot, part: &'p PartVersion) -> Result<Option<Vec<OfLayer<'p>>>> {
+    let mut all = Vec::new();
+    for (depth, layer) in part.layers().enumerate() {
+        let done = layer.merged_up_to.as_deref();
+        let tally = layer.table.tally(snapshot.lsn().0, done, |keys| are_under(snapshot, part, depth, keys))?;
+        let Some(tally) = tally else { return Ok(None) };
+        all.push(OfLayer { tally, first: done.map(successor) });
+    }
+    Ok(Some(all))
+}
+
+/// Whether keys have a value in what lies under the layer number `depth`: older layers, then the tree.
+fn are_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[u8]]) -> Result<Vec<bool>> {
+    let mut there = vec![false; keys.len()];
+    let (mut asked, mut numbers) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    for (i, key) in keys.iter().enumerate() {
+        let hash = snapshot.router().hash(key);
+        match part.layers().skip(depth + 1).find_map(|layer| layer.get(hash, key, snapshot.lsn())) {
+            Some(found) => there[i] = matches!(found.entry, Entry::Value(_)),
+            None => {
+                asked.push((*key, hash));
+                numbers.push(i);
+            }
+        }
+    }
+    part.tree.multi_get_hashed(&asked, |i, _| there[numbers[i]] = true)?;
+    Ok(there)
+}
+
+/// The first key that a bound lets through.
+pub(crate) fn lower(from: Bound<&[u8]>) -> Vec<u8> {
+    match from {
+        Bound::Unbounded => Vec::new(),
+        Bound::Included(key) => key.to_vec(),
+        Bound::Excluded(key) => successor(key),
+    }
+}
+
+/// The first key that a bound does not let through.
+pub(crate) fn upper(to: Bound<&[u8]>) -> Option<Vec<u8>> {
+    match to {
+        Bound::Unbounded => None,
+        Bound::Excluded(key) => Some(key.to_vec()),
+        Bound::Included(key) => Some(successor(key)),
+    }
 }
 
 /// A half-open stretch of keys; no end: to the last key.
@@ -64,17 +155,7 @@ pub(crate) struct KeySpan {
 
 impl KeySpan {
     fn new(from: Bound<&[u8]>, to: Bound<&[u8]>) -> Self {
-        let start = match from {
-            Bound::Unbounded => Vec::new(),
-            Bound::Included(key) => key.to_vec(),
-            Bound::Excluded(key) => crate::version::successor(key),
-        };
-        let end = match to {
-            Bound::Unbounded => None,
-            Bound::Excluded(key) => Some(key.to_vec()),
-            Bound::Included(key) => Some(crate::version::successor(key)),
-        };
-        Self { start, end }
+        Self { start: lower(from), end: upper(to) }
     }
 
     fn is_empty(&self) -> bool {
@@ -93,6 +174,23 @@ impl KeySpan {
             (None, None) => None,
         };
         KeySpan { start, end }
+    }
+
+    /// What is left of it beside sorted stretches that do not overlap.
+    fn without(&self, others: &[KeySpan]) -> Vec<KeySpan> {
+        let mut pieces = Vec::new();
+        let mut start = Some(self.start.clone());
+        for other in others {
+            let Some(from) = start.take() else { break };
+            let before = KeySpan { start: from.clone(), end: Some(other.start.clone()) };
+            pieces.push(before.intersection(self));
+            start = other.end.clone().map(|end| end.max(from));
+        }
+        if let Some(start) = start {
+            pieces.push(KeySpan { start, end: self.end.clone() });
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
     }
 
     fn count_in(&self, part: &PartVersion) -> Result<i64> {
@@ -145,6 +243,19 @@ mod tests {
             .map(|(s, e)| KeySpan { start: s.as_bytes().into(), end: e.map(|e| e.as_bytes().into()) })
             .collect();
         assert_eq!(union(ranges.collect()), expected);
+    }
+
+    #[test]
+    fn a_range_without_stretches_is_what_lies_between_them() {
+        let span = |start: &str, end: Option<&str>| KeySpan { start: start.into(), end: end.map(Into::into) };
+        let without = |range: KeySpan, others: &[KeySpan]| range.without(others);
+        let others = [span("b", Some("d")), span("f", Some("h"))];
+        assert_eq!(without(span("", None), &others), [span("", Some("b")), span("d", Some("f")), span("h", None)]);
+        assert_eq!(without(span("c", Some("g")), &others), [span("d", Some("f"))]);
+        assert_eq!(without(span("b", Some("d")), &others), []);
+        assert_eq!(without(span("i", Some("k")), &others), [span("i", Some("k"))]);
+        assert_eq!(without(span("a", None), &[span("b", None)]), [span("a", Some("b"))]);
+        assert_eq!(without(span("a", None), &[]), [span("a", None)]);
     }
 
     #[test]

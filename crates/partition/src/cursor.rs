@@ -7,8 +7,9 @@ use crate::sources::Sources;
 /// A position in a snapshot; on no key before the first move and past either end. Owns its snapshot, so it is
 /// `'static` and pins what it reads until it is dropped.
 ///
-/// Cost of a step: a comparison per source (memtables and trees of all partitions), and one step of a tree or memtable
-/// cursor. After an error the position is undefined; seek again.
+/// Cost of a step: one step of a tree or memtable cursor, and one comparison of keys, or as many as the logarithm of the
+/// number of memtables and trees where the next key comes from another one. Nothing is copied or allocated. After an error
+/// the position is undefined; seek again.
 #[derive(Debug)]
 pub struct Cursor {
     sources: Sources,
@@ -17,7 +18,7 @@ pub struct Cursor {
 
 impl Cursor {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { sources: Sources::of(&snapshot), snapshot }
+        Self { sources: snapshot.sources(), snapshot }
     }
 
     /// The snapshot it moves in.
@@ -25,7 +26,8 @@ impl Cursor {
         &self.snapshot
     }
 
-    /// To the first key. Cost of a seek: one descent per source.
+    /// To the first key. Cost of a seek: one descent per memtable and tree, all of them under way at the same time, so that
+    /// their waiting for memory is not added up.
     ///
     /// # Errors
     /// `Corrupt` or `Io` if a page cannot be read.
@@ -66,6 +68,7 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     #[expect(clippy::should_implement_trait, reason = "a cursor moves; it is no iterator")]
+    #[inline]
     pub fn next(&mut self) -> Result<()> {
         self.sources.next()?;
         self.skip_dead(Sources::next)
@@ -75,12 +78,14 @@ impl Cursor {
     ///
     /// # Errors
     /// As [`Cursor::seek_first`].
+    #[inline]
     pub fn prev(&mut self) -> Result<()> {
         self.sources.prev()?;
         self.skip_dead(Sources::prev)
     }
 
     /// The key it is on.
+    #[inline]
     pub fn key(&self) -> Option<&[u8]> {
         self.sources.key()
     }
@@ -89,14 +94,23 @@ impl Cursor {
     ///
     /// # Errors
     /// `Corrupt` or `Io` if the value's pages cannot be read.
+    #[inline]
     pub fn value(&self) -> Result<Option<&[u8]>> {
         self.sources.value()
     }
 
+    #[inline]
     fn skip_dead(&mut self, step: impl Fn(&mut Sources) -> Result<()>) -> Result<()> {
-        while self.sources.key().is_some() && !self.sources.is_live() {
+        while !self.sources.is_live() && self.sources.key().is_some() {
             step(&mut self.sources)?;
         }
         Ok(())
+    }
+}
+
+/// What a short scan costs most is to be made: the next one of this snapshot may have it.
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.snapshot.keep_sources(std::mem::take(&mut self.sources));
     }
 }

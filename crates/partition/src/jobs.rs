@@ -1,8 +1,8 @@
 //! Background work as jobs: what is due, most urgent first. Nothing here starts a thread; a job runs where it is run.
 //!
 //! Order of urgency: a frozen memtable (writers may be waiting for it) · the partition that holds back the log, when the
-//! log is beyond its limit · a memtable that nobody wrote to for the idle time. A partition has at most one job at a
-//! time.
+//! log is beyond its limit · a memtable that nobody wrote to for the idle time · a page file with much free space, of a
+//! partition without anything to merge. A partition has at most one job at a time.
 
 use crate::Result;
 use crate::set::{PartitionSet, Shared};
@@ -24,6 +24,8 @@ enum Work {
     Merge,
     /// The partition is empty in memory and only holds back the log: advance its position.
     Advance,
+    /// Much of the page file is free: a chunk of its compaction.
+    Compact,
 }
 
 impl Job {
@@ -32,6 +34,7 @@ impl Job {
         match self.work {
             Work::Merge => format!("merge the memtable of partition {} into its tree", self.partition),
             Work::Advance => format!("advance the log position of idle partition {}", self.partition),
+            Work::Compact => format!("compact the page file of partition {}", self.partition),
         }
     }
 
@@ -57,6 +60,7 @@ impl Job {
                     shared.merge_chunks(partition)
                 }
                 Work::Advance => shared.advance(partition),
+                Work::Compact => shared.compact_chunk(partition),
             }
         })
     }
@@ -79,7 +83,8 @@ impl PartitionSet {
             return None;
         }
         loop {
-            let (partition, work) = shared.frozen().or_else(|| shared.holding_log()).or_else(|| shared.idle(now_ms))?;
+            let urgent = shared.frozen().or_else(|| shared.holding_log());
+            let (partition, work) = urgent.or_else(|| shared.idle(now_ms)).or_else(|| shared.roomy(now_ms))?;
             let claimed = &shared.partitions[partition].claimed;
             if !claimed.swap(true, Ordering::AcqRel) {
                 return Some(Job { shared: shared.clone(), partition, work });
@@ -140,6 +145,22 @@ impl Shared {
         };
         let partition = self.unclaimed().find(due)?;
         Some((partition, Work::Merge))
+    }
+
+    /// A partition whose page file is to be compacted, while nobody writes to it.
+    fn roomy(&self, now_ms: u64) -> Option<(usize, Work)> {
+        if self.options.compact_free_percent == 0 || self.is_untouched() {
+            return None;
+        }
+        let version = self.versions.load();
+        let quiet_since = |p: usize| self.partitions[p].last_write_ms.load(Ordering::Relaxed);
+        let due = |p: &usize| {
+            now_ms.saturating_sub(quiet_since(*p)) >= self.options.idle_ms
+                && !version.parts[*p].has_unmerged()
+                && self.is_roomy(*p)
+        };
+        let partition = self.unclaimed().find(due)?;
+        Some((partition, Work::Compact))
     }
 
     /// Freezes the active memtable, unless one is frozen already.

@@ -35,8 +35,8 @@
 //! ```
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
-//! `sources`, `cursor`, `count` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `check`, `stats` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
+//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +45,7 @@ mod check;
 mod checkpoint;
 mod close;
 mod commit;
+mod compact;
 mod count;
 mod cursor;
 mod directory;
@@ -55,6 +56,8 @@ mod golden;
 mod jobs;
 mod manifest;
 mod merge;
+mod multi;
+mod nth;
 mod open;
 mod options;
 mod patient;
@@ -64,7 +67,9 @@ mod salvage;
 mod set;
 mod snapshot;
 mod sources;
+mod space;
 mod stats;
+mod stream;
 mod sync;
 mod value;
 mod version;
@@ -72,6 +77,7 @@ mod version;
 pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
 pub use commit::{Expect, Outcome};
+pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};
 pub use error::{Error, ErrorKind, Result};
@@ -83,5 +89,6 @@ pub use readout::BehindGaps;
 pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
+pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use stats::{PartitionShape, Stats};
 pub use value::Value;

@@ -221,7 +221,7 @@ impl LayerEdits {
 impl Edits for LayerEdits {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let change = match self.cursor.found()?.entry {
-            Entry::Value(bytes) => Change::Put(bytes),
+            Entry::Value(bytes) => Change::put(bytes),
             Entry::Tombstone => Change::Delete,
         };
         Some((self.cursor.key()?, change))

@@ -7,6 +7,7 @@
 
 use crate::batch::{self, Op};
 use crate::checkpoint::Checkpoint;
+use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
 use crate::options::{Create, Entropy, OpenReport, Options};
@@ -91,6 +92,7 @@ impl PartitionSet {
                 quiet: Mutex::new(()),
                 claimed: AtomicBool::new(false),
                 last_write_ms: AtomicU64::new(now_ms),
+                compacting: Mutex::new(Background::default()),
             });
         }
         let shared = Shared {

@@ -26,6 +26,9 @@ pub struct Options {
     pub filter_bits_per_key: u32,
     /// Milliseconds without a write after which a partition's memtable is merged.
     pub idle_ms: u64,
+    /// A page file of which at least so many percent are free is compacted when nobody has written to its partition for
+    /// the idle time; 0: never, 100 at most.
+    pub compact_free_percent: u32,
     /// What to do when the directory holds no database.
     pub create: Create,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             chunk_bytes: 64 << 20,
             filter_bits_per_key: 11,
             idle_ms: 10_000,
+            compact_free_percent: 50,
             create: Create::IfMissing,
         }
     }
@@ -95,6 +99,10 @@ impl Options {
         }
         if self.filter_bits_per_key > 64 {
             return Err(Error::invalid(format!("{} filter bits per key: choose 0 to 64", self.filter_bits_per_key)));
+        }
+        if self.compact_free_percent > 100 {
+            let percent = self.compact_free_percent;
+            return Err(Error::invalid(format!("compact_free_percent {percent}: choose 0 (never) to 100")));
         }
         if self.memtable_bytes == 0 || self.chunk_bytes == 0 || self.log_limit_bytes == 0 {
             return Err(Error::invalid("memtable, chunk and log limit must be more than 0 bytes"));

@@ -59,7 +59,7 @@ impl Readout<'_> {
     fn tree(&self, part: &Part, open: &OpenPart, report: &mut Diagnosis, sink: &mut dyn Sink) -> Result<()> {
         let mut pages = PageSet::default();
         let mut failed = None;
-        let rescued = open.tree.rescue(&mut pages, &mut |key, value| match sink.put(key, value) {
+        let rescued = open.tree.rescue(&mut pages, &mut |key, value, _| match sink.put(key, value) {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
                 failed = Some(e);
@@ -140,7 +140,7 @@ impl Readout<'_> {
             let Some(page) = raw.read(*at)? else { continue };
             let mut failed = None;
             let mut extent = |at: PageRef| raw.read(at).ok().flatten();
-            left_out += leaf_entries(&page, &mut extent, &mut |key, value| {
+            left_out += leaf_entries(&page, &mut extent, &mut |key, value, _| {
                 if !wanted(key) {
                     return ControlFlow::Continue(());
                 }

@@ -3,6 +3,7 @@
 //! Here are the reads and the small calls; opening is in `open`, writing in `commit`, background work in `jobs` and
 //! `merge`, closing in `close`.
 
+use crate::compact::Background;
 use crate::manifest::Manifest;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
@@ -66,6 +67,8 @@ pub(crate) struct Partition {
     pub(crate) claimed: AtomicBool,
     /// When its active memtable was last written to, in milliseconds.
     pub(crate) last_write_ms: AtomicU64,
+    /// The compaction that jobs do.
+    pub(crate) compacting: Mutex<Background>,
 }
 
 /// Events since the open.

@@ -7,6 +7,8 @@
 use crate::count;
 use crate::cursor::Cursor;
 use crate::routing::Router;
+use crate::sources::Sources;
+use crate::sync::Mutex;
 use crate::version::{PartVersion, SetVersion};
 use crate::{Result, Value};
 use halodb_memtable::{Entry, Found};
@@ -21,11 +23,40 @@ pub struct Snapshot {
     version: Arc<SetVersion>,
     lsn: Lsn,
     router: Router,
+    /// What a cursor left for the next one; `None`: nothing is kept.
+    spare: Option<Arc<Mutex<Option<Sources>>>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(version: Arc<SetVersion>, lsn: Lsn, router: Router) -> Self {
-        Self { version, lsn, router }
+        Self { version, lsn, router, spare: None }
+    }
+
+    /// The same snapshot, for many scans one after another: it and its clones keep what one cursor was made of for the next
+    /// one. Costs an allocation, and saves as many for each cursor as there are memtables and trees, several times.
+    #[must_use]
+    pub fn for_scans(mut self) -> Self {
+        self.spare.get_or_insert_with(Arc::default);
+        self
+    }
+
+    /// The merge of everything in it, on no key.
+    pub(crate) fn sources(&self) -> Sources {
+        match self.spare.as_ref().and_then(|spare| spare.lock().take()) {
+            Some(mut kept) => {
+                kept.reset();
+                kept
+            }
+            None => Sources::of(self),
+        }
+    }
+
+    /// Keeps a merge made by [`Snapshot::sources`] of this snapshot or a clone of it.
+    pub(crate) fn keep_sources(&self, sources: Sources) {
+        if let Some(spare) = &self.spare {
+            // What was kept before is dropped outside the lock.
+            let _before = spare.lock().replace(sources);
+        }
     }
 
     /// The sequence number it shows: every write up to it, none after it.
@@ -35,6 +66,10 @@ impl Snapshot {
 
     pub(crate) fn parts(&self) -> &[Arc<PartVersion>] {
         &self.version.parts
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
     }
 
     fn part_of(&self, key: &[u8]) -> (&PartVersion, u64) {
@@ -51,12 +86,18 @@ impl Snapshot {
         let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
         match part.in_memory(hash, key, at) {
             Some(Found { entry: Entry::Tombstone, .. }) => Ok(None),
-            Some(Found { entry: Entry::Value(bytes), .. }) if bytes.len() <= Value::COPIED_BYTES => {
-                Ok(Some(Value::copied(bytes)))
-            }
-            Some(_) => Ok(part.in_memory_shared(hash, key, at).flatten().map(Value::shared)),
+            Some(Found { entry: Entry::Value(bytes), .. }) => Ok(Some(self.value_in_memory(part, hash, key, bytes))),
             None => Ok(part.tree.get_hashed(key, hash)?.map(Value::copied)),
         }
+    }
+
+    /// The value that a memtable has for a key, as one of the caller's own.
+    pub(crate) fn value_in_memory(&self, part: &PartVersion, hash: u64, key: &[u8], bytes: &[u8]) -> Value {
+        if bytes.len() <= Value::COPIED_BYTES {
+            return Value::copied(bytes);
+        }
+        let shared = part.in_memory_shared(hash, key, self.lsn).flatten();
+        shared.map_or_else(|| Value::copied(bytes), Value::shared)
     }
 
     /// Runs `f` on the value of a key, borrowed from where it lies; `None` if there is none.
@@ -76,9 +117,16 @@ impl Snapshot {
         Cursor::new(self.clone())
     }
 
+    /// As [`Snapshot::cursor`], for whoever needs nothing else of the snapshot.
+    pub fn into_cursor(self) -> Cursor {
+        Cursor::new(self)
+    }
+
     /// The exact number of live keys between two bounds; inverted bounds count nothing.
     ///
-    /// Cost: O(log n) in the trees, and one lookup for each key in the range that is still in a memtable.
+    /// Cost: O(log n), and one lookup for each key of the memtables that was written since the last count of a snapshot; for
+    /// each one in the range, if this snapshot is older than that one. A range delete that is not merged yet adds a step
+    /// for each such key in it.
     ///
     /// # Errors
     /// `Corrupt` or `Io` if a page cannot be read.

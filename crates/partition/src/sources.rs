@@ -1,280 +1,316 @@
-//! The k-way merge beneath cursors and counts: every layer of every partition as one sorted stream of *heads*.
+//! The k-way merge beneath cursors and counts: every layer of every partition as one sorted stream of *decisions*.
 //!
-//! A key belongs to one partition, and within a partition the newest layer that has a version of it decides. A head is
-//! that decision: the key, and whether it is live. Range deletes of newer layers hide what older layers and the tree
-//! hold; in the direction of travel whole hidden stretches are skipped by one seek.
+//! A key belongs to one partition, and within a partition the newest layer that has a version of it decides whether it is
+//! live. Range deletes of newer layers hide what older layers and the tree hold; in the direction of travel whole hidden
+//! stretches are skipped by one seek.
+//!
+//! The streams are kept in the order of the keys they are on. So a step moves the first one, and mostly finds by one
+//! comparison that it is the first still; otherwise its new place is found by halving. Compared are *heads*, the eight bytes
+//! after what all the keys at hand begin with; the keys themselves only where these are equal. Nothing is allocated and no
+//! key is copied, but where the merge turns round.
 //!
 //! This file does not know what bounds a user asked for, and copies no value.
 
 use crate::Result;
 use crate::snapshot::Snapshot;
-use crate::version::{Layer, PartVersion};
-use halodb_memtable::{Entry, Found, RangeDelete};
+use crate::stream::{self, Direction, Memory, Stream};
+use crate::version::PartVersion;
+use halodb_memtable::RangeDelete;
 use halodb_wal::Lsn;
+use std::cmp::Ordering;
+use std::sync::Arc;
 
-/// A stream below the merge.
-#[derive(Debug)]
-enum Stream {
-    Memory { cursor: halodb_memtable::Cursor, layer: Layer },
-    Tree(halodb_btree::Cursor),
+/// Range deletes of the newer layers of the same partition.
+type Hiding = Arc<[RangeDelete]>;
+
+/// The range delete that hides the key that a stream is on, if one does.
+#[inline]
+fn hiding<'r>(hidden_by: &'r [Option<Hiding>], number: usize, stream: &Stream) -> Option<&'r RangeDelete> {
+    let ranges = hidden_by.get(number)?.as_deref()?;
+    let key = stream.key()?;
+    ranges.iter().find(|range| range.covers(key))
 }
 
-impl Stream {
-    fn key(&self) -> Option<&[u8]> {
-        match self {
-            // What the tree has already is not this stream's to show.
-            Stream::Memory { cursor, layer } => cursor.key().filter(|key| layer.covers(key)),
-            Stream::Tree(cursor) => cursor.key(),
-        }
-    }
-
-    fn seek_first(&mut self) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, layer } => match layer.merged_up_to.as_deref() {
-                None => cursor.seek_first(),
-                Some(done) => seek_after(cursor, done),
-            },
-            Stream::Tree(cursor) => cursor.seek_first()?,
-        }
-        Ok(())
-    }
-
-    fn seek_last(&mut self) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, .. } => cursor.seek_last(),
-            Stream::Tree(cursor) => cursor.seek_last()?,
-        }
-        Ok(())
-    }
-
-    fn seek(&mut self, key: &[u8]) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, layer } => match layer.merged_up_to.as_deref() {
-                Some(done) if key <= done => seek_after(cursor, done),
-                _ => cursor.seek(key),
-            },
-            Stream::Tree(cursor) => cursor.seek(key)?,
-        }
-        Ok(())
-    }
-
-    fn seek_back(&mut self, key: &[u8]) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, .. } => cursor.seek_back(key),
-            Stream::Tree(cursor) => cursor.seek_back(key)?,
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, .. } => cursor.next(),
-            Stream::Tree(cursor) => cursor.next()?,
-        }
-        Ok(())
-    }
-
-    fn prev(&mut self) -> Result<()> {
-        match self {
-            Stream::Memory { cursor, .. } => cursor.prev(),
-            Stream::Tree(cursor) => cursor.prev()?,
-        }
-        Ok(())
-    }
-}
-
-fn seek_after(cursor: &mut halodb_memtable::Cursor, key: &[u8]) {
-    cursor.seek(key);
-    if cursor.key() == Some(key) {
-        cursor.next();
-    }
-}
-
-/// A stream and what hides its keys. The order of sources is the order of their age, newest first, per partition; keys of
-/// different partitions never meet.
-#[derive(Debug)]
-struct Source {
-    stream: Stream,
-    /// Range deletes of the newer layers of the same partition.
-    hidden_by: Vec<RangeDelete>,
-}
-
-/// The range delete that hides `key`, if one does.
-fn hiding<'r>(ranges: &'r [RangeDelete], key: &[u8]) -> Option<&'r RangeDelete> {
-    ranges.iter().find(|r| *r.start <= *key && r.end.as_deref().is_none_or(|end| key < end))
-}
-
-/// Which way the merge is going.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Forward,
-    Backward,
-}
-
-/// The merge of all sources.
-#[derive(Debug)]
+/// The merge of all streams; of none by default.
+#[derive(Debug, Default)]
 pub(crate) struct Sources {
-    sources: Vec<Source>,
+    /// In the order of their age, newest first, per partition; keys of different partitions never meet.
+    streams: Vec<Stream>,
+    /// For each stream what hides its keys; shorter than `streams` where nothing hides the last ones.
+    hidden_by: Vec<Option<Hiding>>,
     direction: Direction,
-    /// The source that decides the key at hand.
-    head: Option<usize>,
+    /// The streams that are on a key, the nearest key first, and of equal keys the newest layer. The first one decides the
+    /// key at hand.
+    order: Vec<u16>,
+    /// What all keys that the streams are on begin with, while there are several.
+    prefix: Vec<u8>,
+    /// For each stream in the order the head of its key, while there are several.
+    heads: Vec<u64>,
+}
+
+/// The first eight bytes as a number that orders as they do, zeros where there are fewer.
+#[inline]
+fn head(rest: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    match rest.first_chunk::<8>() {
+        Some(first) => bytes = *first,
+        None => bytes[..rest.len()].copy_from_slice(rest),
+    }
+    u64::from_le_bytes(bytes).swap_bytes()
+}
+
+fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 impl Sources {
     /// All layers and trees of a snapshot.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        let mut sources = Vec::new();
+        let mut all = Self::with_capacity(3 * snapshot.parts().len());
         for part in snapshot.parts() {
-            let hidden_by = add_memory(&mut sources, part, snapshot.lsn());
+            let hidden_by = all.add_memory(part, snapshot.lsn());
             if !part.tree.is_empty() {
-                sources.push(Source { stream: Stream::Tree(part.tree.cursor()), hidden_by });
+                all.add(Stream::Tree(part.tree.cursor()), hidden_by);
             }
         }
-        Self { sources, direction: Direction::Forward, head: None }
+        all
+    }
+
+    /// On no key, as at the beginning.
+    pub(crate) fn reset(&mut self) {
+        self.order.clear();
     }
 
     /// Only the memtables of one partition.
     pub(crate) fn in_memory(part: &PartVersion, at: Lsn) -> Self {
-        let mut sources = Vec::new();
-        add_memory(&mut sources, part, at);
-        Self { sources, direction: Direction::Forward, head: None }
+        let mut all = Self::with_capacity(2);
+        all.add_memory(part, at);
+        all
+    }
+
+    fn with_capacity(streams: usize) -> Self {
+        let (streams, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
+        let (hidden_by, prefix, heads) = (Vec::new(), Vec::new(), Vec::new());
+        Self { streams, hidden_by, direction: Direction::Forward, order, prefix, heads }
+    }
+
+    fn add(&mut self, stream: Stream, hidden_by: Option<Hiding>) {
+        if hidden_by.is_some() {
+            self.hidden_by.resize(self.streams.len(), None);
+            self.hidden_by.push(hidden_by);
+        }
+        self.streams.push(stream);
+    }
+
+    /// Adds the memtables of a partition, newest first, and returns the range deletes that hide what is below them.
+    fn add_memory(&mut self, part: &PartVersion, at: Lsn) -> Option<Hiding> {
+        let mut hidden_by: Option<Hiding> = None;
+        for layer in part.layers().filter(|layer| !layer.table.is_empty()) {
+            self.add(Stream::Memory(Memory::new(layer, at)), hidden_by.clone());
+            let ranges = layer.range_deletes(at);
+            if !ranges.is_empty() {
+                let newer = hidden_by.as_deref().unwrap_or_default().iter().cloned();
+                hidden_by = Some(newer.chain(ranges).collect());
+            }
+        }
+        hidden_by
+    }
+
+    #[inline]
+    fn head(&self) -> Option<usize> {
+        self.order.first().map(|&head| usize::from(head))
     }
 
     /// The key at hand, live or not.
+    #[inline]
     pub(crate) fn key(&self) -> Option<&[u8]> {
-        self.sources[self.head?].stream.key()
+        self.streams[self.head()?].key()
     }
 
     /// Whether the key at hand is live: its newest version is a value.
+    #[inline]
     pub(crate) fn is_live(&self) -> bool {
-        let Some(source) = self.head.map(|head| &self.sources[head]) else { return false };
-        let Some(key) = source.stream.key() else { return false };
-        let has_value = match &source.stream {
-            Stream::Memory { cursor, .. } => {
-                matches!(cursor.found(), Some(Found { entry: Entry::Value(_), .. }))
-            }
-            Stream::Tree(_) => true,
-        };
-        has_value && hiding(&source.hidden_by, key).is_none()
+        let Some(head) = self.head() else { return false };
+        let stream = &self.streams[head];
+        stream.has_value() && hiding(&self.hidden_by, head, stream).is_none()
     }
 
-    /// The value at hand, if the key is live.
+    /// The value at hand, which must be live.
+    #[inline]
     pub(crate) fn value(&self) -> Result<Option<&[u8]>> {
-        if !self.is_live() {
-            return Ok(None);
-        }
-        let Some(head) = self.head else { return Ok(None) };
-        match &self.sources[head].stream {
-            Stream::Tree(cursor) => Ok(cursor.value()?),
-            Stream::Memory { cursor, .. } => Ok(cursor.found().and_then(|found| found.entry.value())),
+        match self.head() {
+            Some(head) => self.streams[head].value(),
+            None => Ok(None),
         }
     }
 
     pub(crate) fn seek_first(&mut self) -> Result<()> {
-        self.place(Direction::Forward, Stream::seek_first)
+        self.seek_end(Direction::Forward)
     }
 
     pub(crate) fn seek_last(&mut self) -> Result<()> {
-        self.place(Direction::Backward, Stream::seek_last)
+        self.seek_end(Direction::Backward)
+    }
+
+    fn seek_end(&mut self, direction: Direction) -> Result<()> {
+        self.order.clear();
+        self.direction = direction;
+        self.streams.iter_mut().try_for_each(|stream| stream.seek_end(direction))?;
+        self.put_in_order();
+        Ok(())
     }
 
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
-        self.place(Direction::Forward, |stream| stream.seek(key))
+        self.seek_in(key, Direction::Forward)
     }
 
     pub(crate) fn seek_back(&mut self, key: &[u8]) -> Result<()> {
-        self.place(Direction::Backward, |stream| stream.seek_back(key))
+        self.seek_in(key, Direction::Backward)
     }
 
-    fn place(&mut self, direction: Direction, mut seek: impl FnMut(&mut Stream) -> Result<()>) -> Result<()> {
-        self.head = None;
+    fn seek_in(&mut self, key: &[u8], direction: Direction) -> Result<()> {
+        self.order.clear();
         self.direction = direction;
-        for source in &mut self.sources {
-            seek(&mut source.stream)?;
-        }
-        self.choose();
+        stream::seek_all(&mut self.streams, key, direction)?;
+        self.put_in_order();
         Ok(())
     }
 
     /// To the next key, live or not. A dead head is left by the longest step that is safe.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
         self.step(Direction::Forward)
     }
 
     /// To the previous key, live or not.
+    #[inline]
     pub(crate) fn prev(&mut self) -> Result<()> {
         self.step(Direction::Backward)
     }
 
+    #[inline]
     fn step(&mut self, direction: Direction) -> Result<()> {
-        let Some(head) = self.head.take() else { return Ok(()) };
-        let Some(key) = self.sources[head].stream.key().map(<[u8]>::to_vec) else { return Ok(()) };
-        let turned = self.direction != direction;
-        self.direction = direction;
-        for source in &mut self.sources {
-            if turned {
-                // The others stand on the far side of the key: put them on it or just past it.
-                match direction {
-                    Direction::Forward => source.stream.seek(&key)?,
-                    Direction::Backward => source.stream.seek_back(&key)?,
-                }
-            }
-            if source.stream.key() == Some(&key[..]) {
-                Self::leave(source, &key, direction)?;
+        if self.direction != direction {
+            self.turn()?;
+        }
+        let [head, others @ ..] = &self.order[..] else { return Ok(()) };
+        let older = others.iter().take_while(|&&other| self.is_same_key(*head, other)).count();
+        // All that have the key leave it, the decided one last; each finds its place among those behind it.
+        for at in (0..=older).rev() {
+            let stream = usize::from(self.order[at]);
+            self.leave(stream)?;
+            if self.note(stream) {
+                self.move_back(at);
+            } else {
+                self.order.remove(at);
             }
         }
-        self.choose();
         Ok(())
     }
 
-    /// Moves a source off `key`; if the key lies in a stretch hidden from the source, past that stretch.
-    fn leave(source: &mut Source, key: &[u8], direction: Direction) -> Result<()> {
-        let Source { stream, hidden_by, .. } = source;
-        match (direction, hiding(hidden_by, key)) {
-            (Direction::Forward, None) => stream.next(),
-            (Direction::Backward, None) => stream.prev(),
-            (Direction::Forward, Some(RangeDelete { end: Some(end), .. })) => stream.seek(end),
+    /// Goes the other way from now on: the other streams stand on the far side of the key, and are put on it or just past it.
+    #[cold]
+    fn turn(&mut self) -> Result<()> {
+        let direction = match self.direction {
+            Direction::Forward => Direction::Backward,
+            Direction::Backward => Direction::Forward,
+        };
+        match self.key().map(<[u8]>::to_vec) {
+            Some(key) => self.seek_in(&key, direction),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves a stream off its key; if the key lies in a stretch hidden from it, past that stretch.
+    #[inline]
+    fn leave(&mut self, number: usize) -> Result<()> {
+        let stream = &mut self.streams[number];
+        match (self.direction, hiding(&self.hidden_by, number, stream)) {
+            (direction, None) => stream.step(direction),
+            (Direction::Forward, Some(RangeDelete { end: Some(end), .. })) => stream.seek(end, Direction::Forward),
             (Direction::Forward, Some(RangeDelete { end: None, .. })) => {
-                stream.seek_last()?;
-                stream.next()
+                stream.seek_end(Direction::Backward)?;
+                stream.step(Direction::Forward)
             }
             (Direction::Backward, Some(RangeDelete { start, .. })) => {
-                stream.seek_back(start)?;
-                if stream.key() == Some(&**start) { stream.prev() } else { Ok(()) }
+                stream.seek(start, Direction::Backward)?;
+                if stream.key() == Some(&**start) { stream.step(Direction::Backward) } else { Ok(()) }
             }
         }
     }
 
-    /// Finds the nearest key; of equal keys the first source is the newest layer (sources are in that order).
-    fn choose(&mut self) {
-        let mut best: Option<(usize, &[u8])> = None;
-        for (i, source) in self.sources.iter().enumerate() {
-            let Some(key) = source.stream.key() else { continue };
-            let nearer = match (&best, self.direction) {
-                (None, _) => true,
-                (Some((_, chosen)), Direction::Forward) => key < *chosen,
-                (Some((_, chosen)), Direction::Backward) => key > *chosen,
-            };
-            if nearer {
-                best = Some((i, key));
+    /// Whether the key of one stream is nearer than that of another, or the same and the stream newer.
+    #[inline]
+    fn is_before(&self, a: u16, b: u16) -> bool {
+        let [of_a, of_b] = [a, b].map(usize::from);
+        let order = match self.heads[of_a].cmp(&self.heads[of_b]) {
+            Ordering::Equal => self.streams[of_a].key().cmp(&self.streams[of_b].key()),
+            order => order,
+        };
+        match (order, self.direction) {
+            (Ordering::Less, Direction::Forward) | (Ordering::Greater, Direction::Backward) => true,
+            (Ordering::Equal, _) => a < b,
+            _ => false,
+        }
+    }
+
+    /// Whether two streams are on the same key.
+    #[inline]
+    fn is_same_key(&self, a: u16, b: u16) -> bool {
+        let [a, b] = [a, b].map(usize::from);
+        self.heads[a] == self.heads[b] && self.streams[a].key() == self.streams[b].key()
+    }
+
+    /// Remembers the head of a stream that has moved; whether it is on a key.
+    #[inline]
+    fn note(&mut self, stream: usize) -> bool {
+        let Some(key) = self.streams[stream].key() else { return false };
+        if self.order.len() > 1 {
+            match key.strip_prefix(&self.prefix[..]) {
+                Some(rest) => self.heads[stream] = head(rest),
+                None => {
+                    let len = common_prefix_len(key, &self.prefix);
+                    self.begin_heads(len);
+                }
             }
         }
-        self.head = best.map(|(i, _)| i);
+        true
     }
-}
 
-/// Adds the memtables of a partition, newest first, and returns the range deletes that hide what is below them.
-fn add_memory(sources: &mut Vec<Source>, part: &PartVersion, at: Lsn) -> Vec<RangeDelete> {
-    let mut hidden_by: Vec<RangeDelete> = Vec::new();
-    for layer in part.layers() {
-        if layer.table.is_empty() {
-            continue;
+    /// Takes the heads from an offset on.
+    #[cold]
+    fn begin_heads(&mut self, prefix_len: usize) {
+        self.prefix.truncate(prefix_len);
+        for (head_of, stream) in self.heads.iter_mut().zip(&self.streams) {
+            *head_of = head(stream.key().and_then(|key| key.get(prefix_len..)).unwrap_or_default());
         }
-        let ranges = layer.range_deletes(at);
-        let cursor = layer.table.cursor(at.0);
-        let stream = Stream::Memory { cursor, layer: layer.clone() };
-        sources.push(Source { stream, hidden_by: hidden_by.clone() });
-        hidden_by.extend(ranges);
     }
-    hidden_by
+
+    /// Puts the stream at a place of the order, which has moved ahead, where it belongs behind that place.
+    #[inline]
+    fn move_back(&mut self, at: usize) {
+        let stream = self.order[at];
+        let [next, behind @ ..] = &self.order[at + 1..] else { return };
+        if self.is_before(stream, *next) {
+            return;
+        }
+        let passed = 1 + behind.partition_point(|&other| self.is_before(other, stream));
+        self.order[at..=at + passed].rotate_left(1);
+    }
+
+    fn put_in_order(&mut self) {
+        self.prefix.clear();
+        let mut keys = self.streams.iter().filter_map(Stream::key);
+        self.prefix.extend_from_slice(keys.next().unwrap_or_default());
+        let prefix_len = keys.fold(self.prefix.len(), |len, key| common_prefix_len(&self.prefix[..len], key));
+        self.heads.resize(self.streams.len(), 0);
+        self.begin_heads(prefix_len);
+        for stream in 0..self.streams.len() {
+            if self.streams[stream].key().is_some() {
+                let stream = stream as u16;
+                let place = self.order.partition_point(|&other| self.is_before(other, stream));
+                self.order.insert(place, stream);
+            }
+        }
+    }
 }

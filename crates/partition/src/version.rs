@@ -98,6 +98,12 @@ impl PartVersion {
         self.layers().find_map(|layer| layer.get(hash, key, at))
     }
 
+    /// Asks for the memory where [`PartVersion::in_memory`] begins.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.layers().for_each(|layer| layer.table.prefetch(hash));
+    }
+
     /// As [`PartVersion::in_memory`], with a share of the value; `None` in it: deleted.
     pub(crate) fn in_memory_shared(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Option<Bytes>> {
         self.layers().find_map(|layer| layer.get_shared(hash, key, at))

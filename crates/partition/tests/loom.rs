@@ -9,7 +9,7 @@
 
 use halodb_partition::{Batch, Create, Durability, Entropy, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot};
 use halodb_vfs::SimVfs;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,14 @@ fn options() -> Options {
     options
 }
 
+/// Bytes of a thread's stack. Loom's own of 32 KiB are too small for an open with its buffers of a page.
+const STACK_BYTES: usize = 256 << 10;
+
+/// Starts a thread of a model.
+fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    thread::Builder::new().stack_size(STACK_BYTES / size_of::<usize>()).spawn(f).expect("loom starts threads")
+}
+
 /// Runs `model` on a database that holds `a` = `b` = 1, under every schedule with at most `preemptions` preemptions.
 /// `LOOM_MAX_PREEMPTIONS` and `LOOM_MAX_DURATION` (seconds) say otherwise.
 fn explore(name: &str, preemptions: usize, model: fn(Arc<PartitionSet>)) {
@@ -36,11 +44,15 @@ fn explore(name: &str, preemptions: usize, model: fn(Arc<PartitionSet>)) {
     let counted = schedules.clone();
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
-        let disk = Arc::new(SimVfs::new());
-        let (set, _) = PartitionSet::open(disk, Path::new("db"), options(), entropy, 0).expect("an empty disk");
-        write(&set, 1);
-        model(Arc::new(set));
+        // The model's main thread only waits, so there is no order in which it could meet others.
+        let main = spawn(move || {
+            let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
+            let disk = Arc::new(SimVfs::new());
+            let (set, _) = PartitionSet::open(disk, Path::new("db"), options(), entropy, 0).expect("an empty disk");
+            write(&set, 1);
+            model(Arc::new(set));
+        });
+        main.join().expect("the model holds");
     });
     println!("schedules partition::{name} {}", schedules.load(Ordering::Relaxed));
 }
@@ -101,11 +113,11 @@ fn a_snapshot_taken_while_memtables_are_frozen_shows_whole_batches() {
     explore("freeze", 3, |set| {
         let writer = {
             let set = set.clone();
-            thread::spawn(move || write(&set, 2))
+            spawn(move || write(&set, 2))
         };
         let freezer = {
             let set = set.clone();
-            thread::spawn(move || set.freeze_all().expect("open"))
+            spawn(move || set.freeze_all().expect("open"))
         };
         let seen = read(&set);
         judge(&seen, &[writer.join().unwrap()]);
@@ -119,7 +131,7 @@ fn a_snapshot_shows_what_was_written_after_a_freeze() {
     explore("after-freeze", 3, |set| {
         let writer = {
             let set = set.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 set.freeze_all().expect("open");
                 write(&set, 2)
             })
@@ -134,7 +146,7 @@ fn a_snapshot_taken_while_trees_are_replaced_shows_whole_batches() {
     explore("merge", 3, |set| {
         let writer = {
             let set = set.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 let second = write(&set, 2);
                 merge(&set);
                 [second, write(&set, 3)]
@@ -160,7 +172,7 @@ fn of_two_writers_under_the_same_condition_one_wins() {
         };
         let other = {
             let set = set.clone();
-            thread::spawn(move || attempt(&set, 8))
+            spawn(move || attempt(&set, 8))
         };
         let outcomes = [attempt(&set, 9), other.join().unwrap()];
         assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count(), 1);

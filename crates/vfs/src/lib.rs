@@ -44,6 +44,7 @@ mod lock;
 mod mapping;
 mod mutant;
 mod os;
+mod process;
 #[cfg(any(loom, shuttle))]
 pub mod scheduled;
 pub mod sim;
@@ -55,6 +56,7 @@ pub use mutant::mutant;
 #[cfg(halodb_mutants)]
 pub use mutant::mutant_reached;
 pub use os::OsVfs;
+pub use process::process_id;
 pub use sim::SimVfs;
 
 use std::fmt;

@@ -30,16 +30,19 @@ fn ascending(keys: &[Vec<u8>]) -> bool {
 fn leaf(data: &[u8]) -> Verdict {
     let (probe, body) = key_and_body(data);
     let Ok(leaf) = LeafPage::parse(&body) else { return Verdict::Refused };
-    let _ = (leaf.used(), leaf.states_overflow());
+    let _ = (leaf.used(), leaf.states_overflow(), leaf.least_expiry());
     let found = leaf.search(probe);
     // Keys may overlap in a page of nonsense; together they stay below this.
     let mut room = 1 << 20;
     let mut keys = Vec::new();
     for i in 0..leaf.len() {
-        let (Ok(key), Ok(value)) = (leaf.key(i), leaf.value(i)) else { return Verdict::Refused };
+        let (Ok(key), Ok(value), Ok(expiry)) = (leaf.key(i), leaf.value(i), leaf.expiry(i)) else {
+            return Verdict::Refused;
+        };
+        assert!(expiry.is_never() || leaf.least_expiry().is_ok_and(|least| least.ms() <= expiry.ms()));
         match value {
             Value::Inline(bytes) => assert!(bytes.len() < body.len()),
-            Value::Overflow { at, .. } => assert!(at.pages > 0),
+            Value::Overflow { at, .. } => assert!(at.pages > 0 && leaf.stride().is_none()),
         }
         room -= key.len() as i64;
         keys.push(key);
@@ -63,12 +66,14 @@ fn branch(data: &[u8]) -> Verdict {
     let (probe, body) = key_and_body(data);
     let Ok(branch) = BranchPage::parse(&body) else { return Verdict::Refused };
     let _ = (branch.used(), branch.filter());
+    let least = branch.least_expiry();
     let found = branch.find(probe);
     assert!(found.is_err() || found.is_ok_and(|i| i < branch.len()), "a search leads to a child");
     let children: Result<Vec<_>, _> = (0..branch.len()).map(|i| branch.child(i)).collect();
     let mut before = 0;
     for (i, child) in children.iter().flatten().enumerate() {
         assert!(child.entries > 0);
+        assert!(child.expiry.is_never() || least.is_ok_and(|least| least.ms() <= child.expiry.ms()));
         assert_eq!(branch.find_rank(before), Some(i), "the first entry of a child is in that child");
         before += child.entries;
         assert_eq!(branch.find_rank(before - 1), Some(i), "and so is the last one");
@@ -130,7 +135,15 @@ fn seed(key: &[u8], hex: &str) -> Vec<u8> {
 
 fn leaf_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let hex = include_str!("../../../crates/btree/testdata/leaf.hex");
-    vec![("present", seed(b"fruit/apricot", hex)), ("absent", seed(b"fruit/b", hex)), ("short", vec![0, 0, 9, 0, 9])]
+    let fixed = include_str!("../../../crates/btree/testdata/leaf-fixed.hex");
+    let expiring = include_str!("../../../crates/btree/testdata/leaf-expiring.hex");
+    vec![
+        ("present", seed(b"fruit/apricot", hex)),
+        ("absent", seed(b"fruit/b", hex)),
+        ("fixed-stride", seed(b"row/000130", fixed)),
+        ("expiring", seed(b"session:9", expiring)),
+        ("short", vec![0, 0, 9, 0, 9]),
+    ]
 }
 
 fn branch_seeds() -> Vec<(&'static str, Vec<u8>)> {

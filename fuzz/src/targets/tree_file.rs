@@ -8,7 +8,7 @@
 use crate::input::Input;
 use crate::patch::{overwriting, patch};
 use crate::{Target, Verdict, seal};
-use halodb::btree::{Batch, Depth, Store, StoreOptions, Tree};
+use halodb::btree::{Batch, Depth, Expiry, Store, StoreOptions, Tree};
 use halodb::pager::{Identity, inspect};
 use halodb::vfs::SimVfs;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ struct Valid {
 
 static VALID: LazyLock<Valid> = LazyLock::new(|| build().expect("a store on an empty disk"));
 
-/// Three levels, inline and overflow values, filters, a free list.
+/// Three levels, inline and overflow values, leaves of both modes, expiries, filters, a free list.
 fn build() -> halodb::btree::Result<Valid> {
     let disk = SimVfs::new();
     let options = StoreOptions { page_size: PAGE as u32, ..StoreOptions::default() };
@@ -43,12 +43,15 @@ fn build() -> halodb::btree::Result<Valid> {
         key.resize(if n % 3 == 0 { 900 } else { 30 }, n as u8);
         pairs.insert(key, vec![n as u8; if n % 30 == 7 { 5000 } else { 40 }]);
     }
+    // Behind the others, so that leaves of their own have one stride.
+    pairs.extend((0..120u32).map(|n| (format!("row/{n:06}").into_bytes(), vec![n as u8; 60])));
     let mut batch = Batch::new();
-    for (key, value) in &pairs {
-        batch.put(key.clone(), value.clone());
+    for ((key, value), n) in pairs.iter().zip(0..) {
+        let ms = if n % 20 < 3 { 1_000_000 + n * 1000 } else { 0 };
+        batch.put_until(key.clone(), value.clone(), Expiry::at_ms(ms));
     }
     store.apply(&batch)?;
-    let (key, value) = pairs.iter_mut().nth(50).map(|(k, v)| (k.clone(), v)).expect("120 pairs");
+    let (key, value) = pairs.iter_mut().nth(50).map(|(k, v)| (k.clone(), v)).expect("240 pairs");
     *value = b"changed".to_vec();
     store.apply(Batch::new().put(key, b"changed".to_vec()))?;
     let identity = *store.pager().identity();
@@ -137,14 +140,16 @@ fn use_in_every_way(tree: &Tree, valid: &Valid) {
     let keys = valid.pairs.keys().step_by(17).cloned().chain([vec![], vec![255; 40], b"key/0033/absent".to_vec()]);
     for key in keys {
         let _ = tree.get(&key);
-        let _ = tree.rank(&key);
+        let _ = (tree.get_with_expiry(&key), tree.rank(&key));
         let _ = tree.count(Bound::Excluded(&key), Bound::Unbounded);
         let mut cursor = tree.cursor();
-        let _ = (cursor.seek(&key), cursor.prev(), cursor.seek_back(&key), cursor.next(), cursor.value());
+        let _ =
+            (cursor.seek(&key), cursor.prev(), cursor.seek_back(&key), cursor.next(), cursor.value(), cursor.expiry());
     }
-    for i in [0, 1, 60, 119, 120, u64::MAX] {
+    for i in [0, 1, 60, 239, 240, u64::MAX] {
         let _ = tree.nth(i);
     }
+    let _ = tree.least_expiry();
 }
 
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
@@ -162,9 +167,12 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("rotten", [&[0][..], &overwriting(0, at(of_kind(1, 0), 200), b"x")].concat()),
         ("leaf-count", sealed(1, 0, 32, &[200, 3])),
         ("leaf-prefix", sealed(1, 0, 34, &[200, 3])),
+        ("leaf-mode", sealed(1, 0, 32 + 6, &[2, 0, 200, 0])),
+        ("leaf-expiries", sealed(1, 0, 32 + 7, &[8])),
         ("leaf-heads", sealed(1, 0, 48, &[0xff; 8])),
         ("branch-count", sealed(2, 1, 32, &[200, 0])),
         ("branch-child", sealed(2, 1, 32 + 32 + 40, &[2, 0, 0])),
+        ("branch-expiries", sealed(2, 1, 32 + 28, &[3])),
         ("branch-filter", sealed(2, 1, 40, &[4])),
         ("top", sealed(2, 2, 32, &[1])),
         ("filter", sealed(4, 1, 32, &[255, 255, 255])),

@@ -97,6 +97,8 @@ pub trait Engine: Sized {
     fn freeze(&mut self) -> Answer<()>;
     /// Runs at most `count` background jobs; how many ran.
     fn jobs(&mut self, count: usize) -> Answer<usize>;
+    /// Merges everything, and brings the files down to what lives in them.
+    fn compact(&mut self) -> Answer<()>;
     /// Lets time pass.
     fn tick(&mut self, ms: u64) -> Answer<()>;
     /// Makes everything durable.
@@ -235,6 +237,10 @@ impl Engine for Partitions {
         Ok(count)
     }
 
+    fn compact(&mut self) -> Answer<()> {
+        Ok(self.set.compact().map(drop)?)
+    }
+
     fn tick(&mut self, ms: u64) -> Answer<()> {
         self.now_ms += ms;
         Ok(self.set.tick(self.now_ms)?)
@@ -368,6 +374,10 @@ impl Engine for Facade {
 
     fn jobs(&mut self, _: usize) -> Answer<usize> {
         Ok(0)
+    }
+
+    fn compact(&mut self) -> Answer<()> {
+        Ok(self.db.compact().map(drop)?)
     }
 
     fn tick(&mut self, _: u64) -> Answer<()> {

@@ -157,6 +157,8 @@ pub enum Op {
     Jobs(u8),
     /// Runs background jobs until none is due.
     Drain,
+    /// Merges what is in memory, and brings the files down to what lives in them.
+    Compact,
     /// Lets so many milliseconds pass and tells the engine.
     Tick(u32),
     /// Makes everything durable.
@@ -372,6 +374,7 @@ fn background() -> BoxedStrategy<Op> {
         2 => Just(Op::Freeze),
         6 => (1..4u8).prop_map(Op::Jobs),
         1 => Just(Op::Drain),
+        1 => Just(Op::Compact),
         3 => (1..200u32).prop_map(Op::Tick),
         1 => (200..20_000u32).prop_map(Op::Tick),
         1 => Just(Op::Sync),

@@ -210,6 +210,7 @@ impl<E: Engine> Session<E> {
                 MOST_JOBS => wrong(format!("after {MOST_JOBS} jobs there is still background work to do")),
                 _ => Ok(()),
             },
+            Op::Compact => Ok(self.engine()?.compact()?),
             Op::Tick(ms) => Ok(self.engine()?.tick(u64::from(*ms))?),
             Op::Sync => {
                 self.engine()?.sync()?;

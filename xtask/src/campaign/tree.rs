@@ -120,6 +120,10 @@ impl Engine for OneTree {
         Ok(0)
     }
 
+    fn compact(&mut self) -> Answer<()> {
+        Ok(self.store.compact().map(drop)?)
+    }
+
     fn tick(&mut self, _: u64) -> Answer<()> {
         Ok(())
     }

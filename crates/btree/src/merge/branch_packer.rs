@@ -7,7 +7,9 @@ use super::pack::{Measure, POOR_PERCENT, cut_front, cut_last, size_of};
 use crate::branch::{self, Child};
 use crate::bytes::common_prefix_len;
 use crate::error::Decoded;
+use crate::expiry::{Bounds, Expiry};
 use crate::overflow::Overflow;
+use halodb_pager::PageRef;
 use halodb_vfs::mutant;
 
 /// A child, the separator before it, and its filter (empty: none).
@@ -55,6 +57,7 @@ pub(super) struct BranchMeasure {
     count: usize,
     prefix: usize,
     rests: usize,
+    expiries: Bounds,
 }
 
 impl Measure for BranchMeasure {
@@ -62,6 +65,7 @@ impl Measure for BranchMeasure {
 
     fn add(&mut self, child: &Waiting) {
         self.count += 1;
+        self.expiries.add(child.child.expiry);
         if self.count == 1 {
             return;
         }
@@ -76,7 +80,7 @@ impl Measure for BranchMeasure {
     }
 
     fn size(&self) -> usize {
-        branch::fixed_len(self.count, self.prefix) + self.rests
+        branch::fixed_len(self.count, self.prefix, self.expiries) + self.rests
     }
 }
 
@@ -141,14 +145,17 @@ impl BranchPacker {
         self.children[..count].iter().map(|waiting| self.item(waiting))
     }
 
-    /// Entries and overflow below the first `count` children, for their parent.
-    pub(super) fn sums(&self, count: usize) -> (u64, Overflow) {
+    /// What the parent is to say of the first `count` children together, in the page at `at`.
+    pub(super) fn parent(&self, at: PageRef, count: usize) -> Child {
         // A planted fault forgets to count the last child.
         let counted = count - usize::from(mutant("btree.count-short"));
-        let children = &self.children[..count];
-        let entries = children[..counted].iter().fold(0u64, |sum, c| sum.saturating_add(c.child.entries));
-        let any = children.iter().any(|c| c.child.overflow == Overflow::Some);
-        (entries, if any { Overflow::Some } else { Overflow::None })
+        let mut parent = Child { at, entries: 0, overflow: Overflow::None, expiry: Expiry::NEVER };
+        for (i, Waiting { child, .. }) in self.children[..count].iter().enumerate() {
+            parent.entries = parent.entries.saturating_add(if i < counted { child.entries } else { 0 });
+            parent.overflow = parent.overflow.or(child.overflow);
+            parent.expiry = parent.expiry.earlier(child.expiry);
+        }
+        parent
     }
 
     /// Drops the first `count` children; gives the separator that stood before them.

@@ -89,7 +89,7 @@ impl<'e> Input<'e> {
             return Err(Error::Invalid("edits are not strictly ascending by key".to_string()));
         }
         match change {
-            Change::Put(value) if value.len() > MAX_VALUE_LEN => {
+            Change::Put { value, .. } if value.len() > MAX_VALUE_LEN => {
                 Err(Error::Invalid(format!("a value of {} bytes; values have at most {MAX_VALUE_LEN}", value.len())))
             }
             _ => Ok(()),

@@ -6,7 +6,8 @@
 use super::pack::{Measure, POOR_PERCENT, cut_front, cut_last};
 use crate::bytes::{common_prefix_len, separator};
 use crate::error::Decoded;
-use crate::leaf::{self, Place, RawEntry};
+use crate::expiry::Expiry;
+use crate::leaf::{Place, RawEntry, Size, Sizes};
 use crate::overflow::Overflow;
 use halodb_vfs::mutant;
 
@@ -23,34 +24,22 @@ pub(super) struct LeafPacker {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     key_at: usize,
-    key_len: usize,
-    payload_len: usize,
-    place: Place,
-    /// Bytes shared with the entry before.
-    shared: usize,
-    len: usize,
+    size: Size,
 }
 
 /// The size of a leaf with some consecutive entries.
 #[derive(Debug, Default)]
-pub(super) struct LeafMeasure {
-    count: usize,
-    prefix: usize,
-    len: usize,
-}
+pub(super) struct LeafMeasure(Sizes);
 
 impl Measure for LeafMeasure {
     type Item = Entry;
 
     fn add(&mut self, entry: &Entry) {
-        self.prefix = if self.count == 0 { entry.key_len } else { self.prefix.min(entry.shared) };
-        self.count += 1;
-        self.len += entry.len;
+        self.0.add(&entry.size);
     }
 
-    /// An upper bound: the varint of a suffix may be shorter than that of its whole key.
     fn size(&self) -> usize {
-        leaf::fixed_len(self.prefix) + self.len - self.count * self.prefix
+        self.0.len()
     }
 }
 
@@ -71,24 +60,26 @@ impl LeafPacker {
         self.separator.extend_from_slice(separator);
     }
 
-    /// Appends an entry whose key comes in two parts.
-    pub(super) fn push(&mut self, prefix: &[u8], suffix: &[u8], place: Place, payload: &[u8]) -> Decoded<()> {
+    /// Appends an entry whose key comes in parts.
+    pub(super) fn push(&mut self, key: [&[u8]; 3], expiry: Expiry, place: Place, payload: &[u8]) -> Decoded<()> {
         let key_at = self.buffer.len();
-        self.buffer.extend_from_slice(prefix);
-        self.buffer.extend_from_slice(suffix);
+        for part in key {
+            self.buffer.extend_from_slice(part);
+        }
         let key = &self.buffer[key_at..];
         let key_len = key.len();
         let mut shared = 0;
         if let Some(last) = self.entries.last() {
-            let before = &self.buffer[last.key_at..last.key_at + last.key_len];
+            let before = &self.buffer[last.key_at..last.key_at + usize::from(last.size.key_len)];
             shared = common_prefix_len(before, key);
             if before[shared..] >= key[shared..] {
                 return Err("its keys do not ascend");
             }
         }
-        let len = leaf::entry_len(&RawEntry { key, place, payload });
+        let size =
+            Size { key_len: key_len as u16, payload_len: payload.len() as u16, shared: shared as u16, place, expiry };
         self.buffer.extend_from_slice(payload);
-        let entry = Entry { key_at, key_len, payload_len: payload.len(), place, shared, len };
+        let entry = Entry { key_at, size };
         self.measure.add(&entry);
         self.entries.push(entry);
         Ok(())
@@ -117,10 +108,12 @@ impl LeafPacker {
         self.entries[..count].iter().map(|entry| self.raw(entry))
     }
 
-    /// Whether one of the first `count` entries has its value in an extent.
-    pub(super) fn overflow(&self, count: usize) -> Overflow {
-        let any = self.entries[..count].iter().any(|e| e.place == Place::Overflow);
-        if any { Overflow::Some } else { Overflow::None }
+    /// Whether one of the first `count` entries has its value in an extent, and when the first of them expires.
+    pub(super) fn sums(&self, count: usize) -> (Overflow, Expiry) {
+        let entries = || self.entries[..count].iter().map(|entry| entry.size);
+        let any = entries().any(|size| size.place == Place::Overflow);
+        let least = entries().fold(Expiry::NEVER, |least, size| least.earlier(size.expiry));
+        (if any { Overflow::Some } else { Overflow::None }, least)
     }
 
     /// Drops the first `count` entries; gives the separator that stood before them.
@@ -145,7 +138,8 @@ impl LeafPacker {
     }
 
     fn raw(&self, entry: &Entry) -> RawEntry<'_> {
-        let (key, rest) = self.buffer[entry.key_at..].split_at(entry.key_len);
-        RawEntry { key, place: entry.place, payload: &rest[..entry.payload_len] }
+        let size = &entry.size;
+        let (key, rest) = self.buffer[entry.key_at..].split_at(usize::from(size.key_len));
+        RawEntry { key, expiry: size.expiry, place: size.place, payload: &rest[..usize::from(size.payload_len)] }
     }
 }

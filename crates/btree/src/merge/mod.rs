@@ -10,23 +10,44 @@
 //! once; pages of the old version are never written.
 
 mod branch_packer;
+mod compact;
 mod input;
 mod leaf_packer;
 mod output;
 mod pack;
 mod walk;
 
+pub use compact::{CompactGoal, Compacted, compact};
+
 use crate::error::{Error, Result};
+use crate::expiry::Expiry;
 use crate::tree::Tree;
 use halodb_pager::{Root, WriteTxn};
 
 /// What an edit does to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// Sets it.
-    Put(&'a [u8]),
+    /// Sets it. See [`Change::put`] and [`Change::put_until`].
+    Put {
+        /// The value.
+        value: &'a [u8],
+        /// When it expires.
+        expiry: Expiry,
+    },
     /// Removes it, if there.
     Delete,
+}
+
+impl<'a> Change<'a> {
+    /// Sets it to a value that never expires.
+    pub fn put(value: &'a [u8]) -> Change<'a> {
+        Change::put_until(value, Expiry::NEVER)
+    }
+
+    /// Sets it to a value that expires.
+    pub fn put_until(value: &'a [u8], expiry: Expiry) -> Change<'a> {
+        Change::Put { value, expiry }
+    }
 }
 
 /// A sorted stream of edits, each key once.

@@ -9,6 +9,7 @@ use super::branch_packer::{BranchPacker, Item, Origin};
 use super::leaf_packer::LeafPacker;
 use crate::branch::{self, Child};
 use crate::error::{Error, Result};
+use crate::expiry::Expiry;
 use crate::filter;
 use crate::leaf::{self, Leaf, Place};
 use crate::overflow::{self, Overflow, OverflowRef};
@@ -22,12 +23,12 @@ const BODY_KEPT_BYTES: usize = 1 << 20;
 
 /// The packers and the transaction.
 pub(super) struct Output<'o, 'p> {
-    txn: &'o mut WriteTxn<'p>,
+    pub(super) txn: &'o mut WriteTxn<'p>,
     base: &'o Tree,
     leaves: LeafPacker,
     /// `branches[k]` makes branches of level `k + 1`.
     branches: Vec<BranchPacker>,
-    capacity: usize,
+    pub(super) capacity: usize,
     target: usize,
     body: Vec<u8>,
     filter: Vec<u8>,
@@ -72,25 +73,53 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Adds entry `i` of an old leaf.
     pub(super) fn push_old(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<()> {
         let record = self.base.decoded(at, leaf.record(i))?;
-        let pushed = self.leaves.push(leaf.prefix(), record.suffix, record.place, record.payload);
+        let expiry = self.base.decoded(at, leaf.expiry(i))?;
+        let (head, rest) = record.suffix();
+        let pushed = self.leaves.push([leaf.prefix(), head, rest], expiry, record.place, record.payload);
         self.base.decoded(at, pushed)?;
         self.emit_ready_leaves()
     }
 
+    /// Adds entry `i` of an old leaf, whose long value is at `from`; if there is room for its extent nearer to the beginning
+    /// of the file, it is copied there.
+    pub(super) fn push_lowered(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        let base = self.base;
+        let Some(to) = self.txn.alloc_before(from.at.pages, from.at.id) else { return self.push_old(at, leaf, i) };
+        self.written += u64::from(to.pages);
+        self.write_value(to, base.overflow_value(from)?)?;
+        // A planted fault forgets where the value was.
+        if !mutant("btree.compact-frees-nothing") {
+            self.free(from.at);
+        }
+        let record = base.decoded(at, leaf.record(i))?;
+        let expiry = base.decoded(at, leaf.expiry(i))?;
+        let (head, rest) = record.suffix();
+        let payload = OverflowRef { at: to, len: from.len }.encode();
+        let pushed = self.leaves.push([leaf.prefix(), head, rest], expiry, Place::Overflow, &payload);
+        base.decoded(at, pushed)?;
+        self.emit_ready_leaves()
+    }
+
+    fn write_value(&mut self, at: PageRef, value: &[u8]) -> Result<()> {
+        overflow::encode(value, &mut self.body);
+        self.txn.write(at, OVERFLOW, 0, &self.body)?;
+        // The memory of a huge value is not held for the rest of the merge.
+        self.body.clear();
+        self.body.shrink_to(BODY_KEPT_BYTES);
+        Ok(())
+    }
+
     /// Adds a new entry; a long value goes to an extent. `near` is the old leaf it goes into.
-    pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(super) fn push_new(&mut self, near: Option<PageRef>, key: &[u8], value: &[u8], expiry: Expiry) -> Result<()> {
+        let parts = [key, &[], &[]];
         let page_size = self.base.snapshot().page_size();
         let pushed = if value.len() <= leaf::inline_limit(page_size, key.len()) {
-            self.leaves.push(key, &[], Place::Inline, value)
+            self.leaves.push(parts, expiry, Place::Inline, value)
         } else {
             let at = self.alloc(overflow::extent_pages(page_size, value.len()))?;
-            overflow::encode(value, &mut self.body);
-            self.txn.write(at, OVERFLOW, 0, &self.body)?;
-            // The memory of a huge value is not held for the rest of the merge.
-            self.body.clear();
-            self.body.shrink_to(BODY_KEPT_BYTES);
+            self.write_value(at, value)?;
             let reference = OverflowRef { at, len: value.len() as u32 };
-            self.leaves.push(key, &[], Place::Overflow, &reference.encode())
+            self.leaves.push(parts, expiry, Place::Overflow, &reference.encode())
         };
         match (pushed, near) {
             (Ok(()), _) => {}
@@ -272,7 +301,7 @@ impl<'o, 'p> Output<'o, 'p> {
 
     fn emit_leaf(&mut self, count: usize) -> Result<()> {
         leaf::encode(self.leaves.front(count), &mut self.body);
-        let overflow = self.leaves.overflow(count);
+        let (overflow, expiry) = self.leaves.sums(count);
         let mut filter = std::mem::take(&mut self.filter);
         // A planted fault keeps the filter of the leaf before.
         let stale = mutant("btree.stale-filter") && !filter.is_empty();
@@ -288,7 +317,7 @@ impl<'o, 'p> Output<'o, 'p> {
         let at = self.alloc(1)?;
         self.txn.write(at, LEAF, 0, &self.body)?;
         let separator = self.leaves.drop_front(count);
-        let child = Child { at, entries: count as u64, overflow };
+        let child = Child { at, entries: count as u64, overflow, expiry };
         self.push_child(1, Item { separator: &separator, child, filter: &filter, origin: Origin::New })?;
         self.filter = filter;
         Ok(())
@@ -312,11 +341,10 @@ impl<'o, 'p> Output<'o, 'p> {
         let filter = if level == 1 { self.emit_filters(count)? } else { None };
         let packer = &self.branches[i];
         branch::encode(packer.front(count).map(|item| (item.separator, item.child)), filter, &mut self.body);
-        let (entries, overflow) = packer.sums(count);
         let at = self.alloc(1)?;
         self.txn.write(at, BRANCH, level, &self.body)?;
+        let child = self.branches[i].parent(at, count);
         let separator = self.branches[i].drop_front(count);
-        let child = Child { at, entries, overflow };
         self.push_child(level + 1, Item { separator: &separator, child, filter: &[], origin: Origin::New })
     }
 

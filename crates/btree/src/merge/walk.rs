@@ -85,7 +85,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
         while self.stopped.is_none() {
             match self.input.edit() {
                 None => break,
-                Some((key, Change::Put(value))) => self.output.push_new(None, key, value)?,
+                Some((key, Change::Put { value, expiry })) => self.output.push_new(None, key, value, expiry)?,
                 Some((_, Change::Delete)) => {}
             }
             self.take_edit()?;
@@ -248,11 +248,12 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     /// Applies the edit at the front, whose key is entry `index` or belongs before it.
     fn apply_edit(&mut self, here: &mut OpenLeaf<'o, '_>, index: usize, found: bool) -> Result<()> {
         let changes = match self.input.edit() {
-            Some((_, Change::Put(value))) if found => {
+            Some((_, Change::Put { value, expiry })) if found => {
                 let record = self.base.decoded(here.at, here.leaf.record(index))?;
-                record.place == Place::Overflow || record.payload != value
+                let until = self.base.decoded(here.at, here.leaf.expiry(index))?;
+                record.place == Place::Overflow || record.payload != value || until != expiry
             }
-            Some((_, Change::Put(_))) => true,
+            Some((_, Change::Put { .. })) => true,
             Some((_, Change::Delete)) => found,
             None => false,
         };
@@ -261,7 +262,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
         }
         self.remove(here, index, index + usize::from(found))?;
         match self.input.edit() {
-            Some((key, Change::Put(value))) => self.output.push_new(Some(here.at), key, value),
+            Some((key, Change::Put { value, expiry })) => self.output.push_new(Some(here.at), key, value, expiry),
             _ => Ok(()),
         }
     }
@@ -305,5 +306,5 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
 
 fn last_key_before(base: &Tree, at: PageRef, leaf: &Leaf<'_>, index: usize) -> Result<Vec<u8>> {
     let record = base.decoded(at, leaf.record(index.saturating_sub(1)))?;
-    Ok([leaf.prefix(), record.suffix].concat())
+    Ok(leaf.key(&record))
 }

@@ -22,7 +22,7 @@ pub(crate) struct VecEdits {
 impl Edits for VecEdits {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let (key, value) = self.edits.get(self.at)?;
-        Some((key, value.as_ref().map_or(Change::Delete, |v| Change::Put(v))))
+        Some((key, value.as_ref().map_or(Change::Delete, |v| Change::put(v))))
     }
     fn advance(&mut self) {
         self.at += 1;
@@ -122,6 +122,7 @@ impl Rig {
             assert_eq!(tree.snapshot().check_accounting(&pages).unwrap(), []);
             let counted: u64 = tree.shape().unwrap().iter().map(|level| level.pages + level.extra_pages).sum();
             assert_eq!(counted, pages.len());
+            assert_eq!(tree.usage().unwrap().pages(), pages.len());
         }
     }
 }
@@ -156,6 +157,11 @@ pub(crate) fn compare(tree: &Tree, model: &Model) {
     assert_eq!(cursor.key(), None);
 
     let step = (model.len() / 40).max(1);
+    let many: Vec<Vec<u8>> =
+        model.keys().rev().step_by(step).flat_map(|key| [key.clone(), [&key[..], b"+"].concat()]).collect();
+    for (key, value) in many.iter().zip(tree.multi_get(&many).unwrap()) {
+        assert!(value == model.get(key).map(|value| &value[..]), "one of many: {key:?}");
+    }
     let mut probes: Vec<Vec<u8>> = vec![vec![], vec![0], vec![255; 3], vec![97; 400]];
     for key in model.keys().step_by(step) {
         let mut longer = key.clone();

@@ -114,11 +114,13 @@ pub struct Merge {
     pub chunk: u64,
     /// Time without a write after which a memtable is merged.
     pub idle: Duration,
+    /// Percent of a page file that must be free for it to be compacted by itself; 0: never.
+    pub compact: u32,
 }
 
 impl Default for Merge {
     fn default() -> Self {
-        Self { threads: 1, chunk: 64 * MIB, idle: Duration::from_secs(10) }
+        Self { threads: 1, chunk: 64 * MIB, idle: Duration::from_secs(10), compact: 50 }
     }
 }
 
@@ -307,6 +309,14 @@ pub(super) static OPTIONS: &[ConfigOption] = &[
         },
         what: "Time without a write after which what is in memory is merged, so that the next opening has little to replay.",
         cost: "A shorter one writes small merges for a database that is written now and then.",
+    },
+    ConfigOption {
+        section: "merge",
+        key: "compact",
+        kind: Kind::Integer { min: 0, max: 100, field: field!(merge.compact) },
+        what: "Percent of a page file that must be free for it to be made smaller by itself, once nobody has written to its \
+               partition for merge.idle. 0: only when asked (`halodb compact`).",
+        cost: "A smaller one gives disk space back sooner and writes more for it.",
     },
     ConfigOption {
         section: "log",

@@ -1,12 +1,16 @@
-//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs` and `care.rs` hold the rest of
-//! its methods.
+//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs`, `care.rs`,
+//! `compact.rs` and `space.rs` hold the rest of its methods.
 //!
 //! Clones share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last clone to
 //! go closes the database, whatever the threads do. Snapshots and iterators hold what they read, not the database.
 
 mod care;
+mod compact;
 mod read;
+mod space;
 mod write;
+
+pub use space::Space;
 
 use std::fmt;
 use std::ops::Deref;
@@ -21,6 +25,7 @@ use crate::builder::Builder;
 use crate::clock::now_ms;
 use crate::engine::Engine;
 use crate::keyspace::Keyspace;
+use crate::pins::Pins;
 use crate::trace::event;
 use crate::workers::Workers;
 use crate::{Commit, Error, ErrorKind, Result};
@@ -48,6 +53,8 @@ struct Inner {
     /// The process that opened it: a forked child must not touch the files.
     owner: u32,
     life: Mutex<Life>,
+    /// The snapshots that programs hold.
+    pins: Arc<Pins>,
 }
 
 /// Whether threads run, or how the database was closed.
@@ -109,7 +116,8 @@ impl Db {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let Parts { engine, workers, path, space, durability, report, owner } = parts;
         let life = Mutex::new(Life::Open(workers));
-        Db { inner: Arc::new(Inner { engine, path, space, durability, report, owner, life }) }
+        let pins = Arc::default();
+        Db { inner: Arc::new(Inner { engine, path, space, durability, report, owner, life, pins }) }
     }
 
     /// Stops the threads, merges what is in memory into the trees, and closes the log, so that the next open has
@@ -203,7 +211,7 @@ impl Inner {
 
     /// Whether this is the process that opened the database.
     fn owned(&self) -> Result<()> {
-        let process = std::process::id();
+        let process = halodb_vfs::process_id();
         if process == self.owner {
             return Ok(());
         }
@@ -281,6 +289,7 @@ mod tests {
             db.batch().put("a", "1").commit().err(),
             db.sync().err(),
             db.flush().err(),
+            db.compact().err(),
             db.close().err(),
         ];
         for error in refused {

@@ -36,6 +36,8 @@ pub enum Edit {
     Add(u32),
     Remove(usize),
     Replace(usize),
+    /// Moves an entry to pages before those where it is, if there is room.
+    Lower(usize),
 }
 
 /// The body for a seed; its last page is not full.
@@ -142,6 +144,19 @@ pub fn edit(
                 let i = i % entries.len();
                 txn.free(entries[i].0);
                 entries[i] = fresh(txn, entries[i].1.pages)?;
+            }
+            Edit::Lower(i) if !entries.is_empty() => {
+                let i = i % entries.len();
+                let (at, entry) = entries[i];
+                let room = txn.has_room_before(at.pages, at.id);
+                let lower = txn.alloc_before(at.pages, at.id);
+                assert_eq!(lower.is_some(), room);
+                if let Some(lower) = lower {
+                    assert!(lower.id.0 + u64::from(lower.pages) <= at.id.0, "{lower:?} is not before {at:?}");
+                    txn.write(lower, DATA_KIND, 0, &body(entry, base.page_size() as usize))?;
+                    txn.free(at);
+                    entries[i].0 = lower;
+                }
             }
             _ => {}
         }

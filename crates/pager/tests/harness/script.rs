@@ -15,6 +15,7 @@ pub enum Step {
     Snapshot,
     Drop(usize),
     Truncate,
+    Trim,
     Reopen,
 }
 
@@ -41,6 +42,7 @@ fn edits(rng: &mut Rng) -> Vec<Edit> {
         .map(|_| match rng.below(10) {
             0..4 => Edit::Add(if rng.below(4) == 0 { 1 + rng.below(9) as u32 } else { 1 }),
             4..7 => Edit::Remove(rng.below(64) as usize),
+            7 => Edit::Lower(rng.below(64) as usize),
             _ => Edit::Replace(rng.below(64) as usize),
         })
         .collect()
@@ -56,7 +58,8 @@ pub fn script(seed: u64, len: usize) -> Vec<Step> {
             13 => Step::Republish,
             14..16 => Step::Snapshot,
             16..18 => Step::Drop(rng.below(8) as usize),
-            18 => Step::Truncate,
+            18 if rng.below(2) == 0 => Step::Truncate,
+            18 => Step::Trim,
             _ => Step::Reopen,
         })
         .collect()
@@ -122,6 +125,14 @@ impl<'a> World<'a> {
                 let stats = self.pager.stats();
                 assert_eq!(stats.file_bytes, before - cut);
                 assert!(stats.file_bytes >= stats.pages * u64::from(stats.page_size));
+            }
+            Step::Trim => {
+                let before = self.pager.stats().file_bytes;
+                let cut = self.pager.trim()?;
+                let stats = self.pager.stats();
+                assert_eq!(stats.file_bytes, before - cut);
+                assert!(stats.file_bytes >= stats.pages * u64::from(stats.page_size));
+                assert_eq!(self.pager.trim()?, 0);
             }
             Step::Reopen => {
                 self.pinned.clear();

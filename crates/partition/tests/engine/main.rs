@@ -6,6 +6,7 @@ mod directories;
 mod merges;
 mod reads;
 mod recovery;
+mod space;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
 use halodb_vfs::SimVfs;

@@ -45,6 +45,34 @@ fn a_snapshot_shows_its_moment_through_writes_and_merges() {
 }
 
 #[test]
+fn cursors_of_a_snapshot_for_scans_begin_anew_and_do_not_disturb_each_other() {
+    let disk = SimVfs::new();
+    let set = open(&disk);
+    for i in 0..100 {
+        put(&set, &format!("k{i:02}"), "tree");
+    }
+    merge_all(&set);
+    put(&set, "k50", "memory");
+    let snapshot = set.snapshot().for_scans();
+    let mut first = snapshot.cursor();
+    first.seek(b"k49").unwrap();
+    let mut second = snapshot.cursor();
+    second.seek_last().unwrap();
+    drop(first);
+    put(&set, "k505", "later");
+    let mut third = snapshot.clone().cursor();
+    assert_eq!(third.key(), None, "on no key before the first move");
+    third.next().unwrap();
+    assert_eq!(third.key(), None);
+    third.seek_back(b"k50x").unwrap();
+    assert_eq!((third.key(), third.value().unwrap()), (Some(&b"k50"[..]), Some(&b"memory"[..])));
+    assert_eq!(second.key(), Some(&b"k99"[..]));
+    drop((second, third));
+    assert_eq!(all(&snapshot).len(), 100);
+    assert_eq!(all(&set.snapshot().for_scans()).len(), 101);
+}
+
+#[test]
 fn a_range_delete_hides_all_layers_below_it_and_nothing_written_later() {
     let disk = SimVfs::new();
     let set = open(&disk);

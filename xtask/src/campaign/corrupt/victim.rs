@@ -134,7 +134,13 @@ impl Victim {
         let older = session.disk().copy();
         // A merge after the older state: it writes down how far the log was synchronised.
         // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
-        session.step(&Op::Commit((0..80).map(|key| put(key, 60)).collect(), Durability::Sync))?;
+        // Keys of one kind with values of one length come last, so that leaves of their own have one stride.
+        let all = (0..80).map(|key| match key % 8 {
+            0..=3 => put(key, 80),
+            6 => Write::Delete(key),
+            _ => put(key, 60),
+        });
+        session.step(&Op::Commit(all.collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
         session.step(&Op::Jobs(200))?;
         session.step(&Op::Tick(10))?;
@@ -152,7 +158,7 @@ impl Victim {
             commit(
                 &mut session,
                 Op::CommitIf(
-                    2 * (key % 2),
+                    4 + 16 * (key % 2),
                     Val { len: 900 + u32::from(key), fill: 9 },
                     Expect::Present,
                     Durability::Sync,
@@ -160,7 +166,7 @@ impl Victim {
             )?;
         }
         commit(&mut session, Op::Commit(vec![put(200, 30), Write::DeleteRange(7, Some(9))], Durability::Sync))?;
-        commit(&mut session, Op::Commit(vec![put(201, 700), Write::Delete(200), put(90, 3)], Durability::Sync))?;
+        commit(&mut session, Op::Commit(vec![put(204, 700), Write::Delete(200), put(92, 3)], Durability::Sync))?;
         let pairs = session.expected().clone();
         let disk = match state {
             State::Closed => {
@@ -326,6 +332,7 @@ fn foreign() -> Result<SimVfs, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use halodb::btree::inspect::LeafPage;
     use std::collections::BTreeSet;
 
     /// The kinds of pages that the newest commits reach or list, by the bytes in their headers.
@@ -336,6 +343,18 @@ mod tests {
             kinds.extend(bytes.chunks_exact(4096).skip(2).map(|page| page[24]));
         }
         kinds
+    }
+
+    /// How many leaves of the page files have one stride, and how many have records of any length.
+    fn modes(victim: &Victim) -> (usize, usize) {
+        let (mut fixed, mut variable) = (0, 0);
+        for path in victim.files.iter().filter(|path| path.ends_with("tree.db")) {
+            let bytes = victim.disk.read_file(path).unwrap();
+            let leaves = bytes.chunks_exact(4096).skip(2).filter(|page| page[24] == 1 && page[25] == 0);
+            let leaves = leaves.filter_map(|page| LeafPage::parse(&page[32..]).ok());
+            leaves.for_each(|leaf| *(if leaf.stride().is_some() { &mut fixed } else { &mut variable }) += 1);
+        }
+        (fixed, variable)
     }
 
     fn is_live(victim: &Victim, path: &Path) -> bool {
@@ -351,6 +370,8 @@ mod tests {
             for kind in [1, 2, 3, 4, 250] {
                 assert!(kinds.contains(&kind), "{state:?}: no page of kind {kind} among {kinds:?}");
             }
+            let (fixed, variable) = modes(&victim);
+            assert!(fixed > 0 && variable > 0, "{state:?}: {fixed} leaves of one stride, {variable} others");
             let bytes = victim.disk.read_file(&victim.newest_segment).unwrap();
             let (_, end) = end_of_log(&victim.disk).unwrap();
             // The block behind the records holds the witness.

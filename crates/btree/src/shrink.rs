@@ -1,0 +1,290 @@
+//! [`Shrink`]: brings the file of a tree down to what lives in it, chunk by chunk, while others read it.
+//!
+//! ```text
+//! pack    neighbouring leaves with room are packed into fewer pages, in key order
+//! lower   what lies beyond the number of live pages moves to free pages before it; a few rounds, because an extent
+//!         may find no run of free pages before single pages have made way
+//! cut     commits that change nothing but the page count, then the file is cut
+//! ```
+//!
+//! Every chunk is a commit, published twice: so no meta that a crash could leave reaches what the chunk gave up, and the
+//! next chunk may write there. Between two chunks the file holds the same entries as ever, and anything may happen: a
+//! merge, a crash, the end. Nothing of the progress is stored; a new beginning finds less to do.
+//!
+//! The file grows by one chunk at most. Pages that a reader pins stay where they are: what they hold back is given up.
+
+use crate::error::Result;
+use crate::merge::{CompactGoal, compact};
+use crate::tree::{Tree, TreeOptions};
+use halodb_pager::{PageId, Pager, PagerStats};
+
+/// See the head of this file. One for each page file; it holds no page and may be kept for long.
+///
+/// ```
+/// use halodb_btree::{Batch, Shrink, Store, StoreOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let disk = std::sync::Arc::new(halodb_vfs::SimVfs::new());
+/// # let store = Store::create(disk, "numbers".as_ref(), StoreOptions::default())?;
+/// # let mut batch = Batch::new();
+/// # (0..9000u32).for_each(|n| drop(batch.put(n.to_be_bytes(), [7; 100])));
+/// # store.apply(&batch)?;
+/// store.apply(Batch::new().delete_range(100u32.to_be_bytes(), None))?;
+/// let before = store.pager().stats().file_bytes;
+///
+/// let mut shrink = Shrink::new(Shrink::TIGHT);
+/// while !shrink.is_done() {
+///     shrink.step(store.pager(), store.tree_options(), 64)?;
+/// }
+/// assert!(store.pager().stats().file_bytes < before / 4);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Shrink {
+    rewritten_per_won: usize,
+    phase: Phase,
+    /// Where the walk of this phase goes on.
+    from: Vec<u8>,
+    /// The file may have so many pages meanwhile.
+    most_pages: Option<u64>,
+    /// Pages written, and pages in the file, before the round that runs.
+    written_before: u64,
+    pages_before: u64,
+    done: Shrunk,
+}
+
+/// What a [`Shrink`] did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shrunk {
+    /// Pages written, those of the free list not counted.
+    pub pages_written: u64,
+    /// Commits that moved pages.
+    pub chunks: u64,
+    /// Bytes cut off the end of the file.
+    pub bytes_cut: u64,
+    /// Chunks that were given up because readers pin too many pages.
+    pub held_back: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Pack,
+    /// The walk of a phase is over; `round` is the one that would come next.
+    Walked {
+        round: u32,
+    },
+    /// The page count is true, so the next round can be planned.
+    Plan {
+        round: u32,
+    },
+    Lower {
+        round: u32,
+        end: PageId,
+    },
+    Shorten {
+        tries: u32,
+    },
+    Trim,
+    Done,
+}
+
+/// Rounds of lowering.
+const MOST_ROUNDS: u32 = 6;
+
+/// Commits that shorten: what the last chunk gave up, then the list that named it, then that list's place.
+const MOST_TRIES: u32 = 4;
+
+/// A chunk of less is not worth its syncs, unless less was asked for.
+const LEAST_CHUNK: u64 = 8;
+
+impl Shrink {
+    /// For [`Shrink::new`]: rewrites up to 32 leaves to win one, which leaves about 3 % of room. For people who ask.
+    pub const TIGHT: usize = 32;
+    /// For [`Shrink::new`]: rewrites up to 4 leaves to win one. For the background.
+    pub const LOOSE: usize = 4;
+
+    /// Has done nothing yet. `rewritten_per_won`: see [`CompactGoal::rewritten_per_won`].
+    pub fn new(rewritten_per_won: usize) -> Shrink {
+        let phase = if rewritten_per_won == 0 { Phase::Walked { round: 0 } } else { Phase::Pack };
+        Shrink {
+            rewritten_per_won,
+            phase,
+            from: Vec::new(),
+            most_pages: None,
+            written_before: 0,
+            pages_before: 0,
+            done: Shrunk::default(),
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// What was done so far.
+    pub fn so_far(&self) -> Shrunk {
+        self.done
+    }
+
+    /// About how far it is, from 0 to 1, given the newest version of the tree. Reads one path of it.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if a page on the way cannot be trusted.
+    pub fn progress(&self, tree: &Tree) -> Result<f64> {
+        let walked = || Ok(tree.rank(&self.from)? as f64 / tree.len().max(1) as f64);
+        match self.phase {
+            Phase::Pack => walked().map(|part: f64| part * 0.6),
+            Phase::Walked { round: 0 } | Phase::Plan { round: 0 } => Ok(0.6),
+            Phase::Lower { round: 0, .. } => walked().map(|part| 0.6 + part * 0.3),
+            Phase::Walked { .. } | Phase::Plan { .. } | Phase::Lower { .. } | Phase::Shorten { .. } | Phase::Trim => {
+                Ok(0.9)
+            }
+            Phase::Done => Ok(1.0),
+        }
+    }
+
+    /// Does the next piece: writes about `chunk_pages` pages and synchronises a few times. Whether it succeeds or fails,
+    /// there may be a newer version of the tree afterwards: the caller gives up those that it holds, or the next step cannot
+    /// use their pages.
+    ///
+    /// `pager` and `options` must be the same each time. Others may commit between and during the steps.
+    ///
+    /// # Errors
+    /// Reading or writing failed. Nothing is lost, and the same step may be tried again, unless the pager is poisoned.
+    pub fn step(&mut self, pager: &Pager, options: TreeOptions, chunk_pages: u64) -> Result<()> {
+        match self.phase {
+            Phase::Pack => {
+                let goal = CompactGoal { end: PageId(u64::MAX), rewritten_per_won: self.rewritten_per_won };
+                self.chunk(pager, options, chunk_pages, goal)
+            }
+            Phase::Lower { end, .. } => {
+                let goal = CompactGoal { end, rewritten_per_won: 0 };
+                self.chunk(pager, options, chunk_pages, goal)
+            }
+            Phase::Walked { round } => {
+                settle(pager)?;
+                // What is free at the end of the file is no room before the end.
+                if pager.stats().free > 0 {
+                    shorten(pager)?;
+                }
+                self.phase = Phase::Plan { round };
+                Ok(())
+            }
+            Phase::Plan { round } => {
+                let stats = pager.stats();
+                let idle = round > 0 && self.done.pages_written == self.written_before;
+                // Two rounds may pass before the file is shorter: one in which single pages make way, one for the extents.
+                let stuck = round > 2 && stats.pages >= self.pages_before;
+                (self.written_before, self.pages_before) = (self.done.pages_written, stats.pages);
+                let mut next = Phase::lower(round, &stats).filter(|_| !idle && !stuck);
+                if round > 0 && next.is_some() {
+                    // Such a round rewrites most of what is above the leaves, and that needs room before it wins any.
+                    let above = Tree::open(pager.snapshot(), 0, options)?.pages_above_leaves()?;
+                    next = next.filter(|_| excess(&stats) > above);
+                }
+                self.phase = next.unwrap_or(Phase::Shorten { tries: 0 });
+                Ok(())
+            }
+            Phase::Shorten { tries } => {
+                let before = pager.stats();
+                let room = before.free + before.pending > 0;
+                let shorter = room && shorten(pager)? < before.pages;
+                // The first one may only bring the list of free pages down from the end.
+                let again = room && (shorter || tries == 0) && tries + 1 < MOST_TRIES;
+                self.phase = if again { Phase::Shorten { tries: tries + 1 } } else { Phase::Trim };
+                Ok(())
+            }
+            Phase::Trim => {
+                self.done.bytes_cut += pager.trim()?;
+                self.phase = Phase::Done;
+                Ok(())
+            }
+            Phase::Done => Ok(()),
+        }
+    }
+
+    fn chunk(&mut self, pager: &Pager, options: TreeOptions, chunk_pages: u64, goal: CompactGoal) -> Result<()> {
+        if self.most_pages.is_none() {
+            settle(pager)?;
+        }
+        let stats = pager.stats();
+        let most_pages = *self.most_pages.get_or_insert(stats.pages + chunk_pages);
+        let room = stats.free + most_pages.saturating_sub(stats.pages);
+        if room < LEAST_CHUNK.min(chunk_pages) {
+            self.done.held_back += 1;
+            self.end_walk();
+            return Ok(());
+        }
+        let mut txn = pager.begin()?;
+        let base = Tree::open(pager.snapshot(), 0, options)?;
+        let compacted = compact(&mut txn, &base, goal, &self.from, chunk_pages.min(room))?;
+        if compacted.pages_written > 0 {
+            let roots: Vec<_> = compacted.root.into_iter().collect();
+            txn.commit(&roots, base.snapshot().user())?;
+            self.done.pages_written += compacted.pages_written;
+            self.done.chunks += 1;
+            drop(base);
+            // Into the other slot too: then no meta reaches what was given up, and the next chunk can have it.
+            pager.republish(None)?;
+        } else {
+            drop(txn);
+        }
+        match compacted.resume {
+            Some(from) => self.from = from,
+            None => self.end_walk(),
+        }
+        Ok(())
+    }
+
+    /// The walk has come to the end of the tree.
+    fn end_walk(&mut self) {
+        self.from.clear();
+        let round = match self.phase {
+            Phase::Lower { round, .. } => round + 1,
+            _ => 0,
+        };
+        self.phase = Phase::Walked { round };
+    }
+}
+
+impl Phase {
+    /// What a round of lowering is to do, if there is any use in one.
+    fn lower(round: u32, stats: &PagerStats) -> Option<Phase> {
+        let excess = excess(stats);
+        let live = stats.pages.saturating_sub(excess);
+        let enough = 2 + live / 200;
+        if stats.free == 0 || excess <= enough || round >= MOST_ROUNDS {
+            return None;
+        }
+        // After the first round only extents are beyond. Single pages before them make way.
+        let way = if round == 0 { 0 } else { excess.min(live / 2) };
+        Some(Phase::Lower { round, end: PageId(live - way) })
+    }
+}
+
+/// Pages that hold nothing. What readers pin stays, and its places with it.
+fn excess(stats: &PagerStats) -> u64 {
+    stats.free + stats.pending - stats.pinned
+}
+
+/// What was given up last, and a meta in the other slot still reaches, may be had from here on.
+fn settle(pager: &Pager) -> Result<()> {
+    let stats = pager.stats();
+    if stats.pending > stats.pinned {
+        pager.republish(None)?;
+    }
+    Ok(())
+}
+
+/// A commit that changes nothing, but leaves the free pages at the end out of the page count, published twice. Gives the
+/// new page count.
+fn shorten(pager: &Pager) -> Result<u64> {
+    let txn = pager.begin()?;
+    let base = pager.snapshot();
+    let shorter = txn.commit(base.roots(), base.user())?;
+    let pages = shorter.page_count();
+    drop((base, shorter));
+    pager.republish(None)?;
+    Ok(pages)
+}

@@ -1,0 +1,117 @@
+//! [`Pins`]: the snapshots that programs hold, so that [`Db::space`](crate::Db::space) can name who keeps old pages.
+//!
+//! Only what [`Db::snapshot`](crate::Db::snapshot) gives is listed: a read or an iterator takes none, because an entry costs
+//! a lock and a look at the clock. The list pins nothing itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// A snapshot that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldSnapshot {
+    /// Sequence number of the newest write that it shows.
+    pub seq: u64,
+    /// Time since it was taken.
+    pub age: Duration,
+    /// Name of the thread that took it, or its number if it has none.
+    pub thread: String,
+    /// What [`Snapshot::label`](crate::Snapshot::label) was given.
+    pub label: Option<String>,
+}
+
+/// The list. See the head of this file.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    seq: u64,
+    since: Instant,
+    thread: String,
+    label: Option<String>,
+}
+
+/// One entry of the list; dropping it takes it out.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pins: Arc<Pins>,
+    number: u64,
+}
+
+impl Pins {
+    /// Adds a snapshot taken now by this thread.
+    pub(crate) fn enter(this: &Arc<Pins>, seq: u64) -> Pin {
+        let thread = std::thread::current();
+        let name = thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned);
+        let entry = Entry { seq, since: Instant::now(), thread: name, label: None };
+        let mut state = this.state.lock();
+        let number = state.next;
+        state.next += 1;
+        state.entries.insert(number, entry);
+        Pin { pins: Arc::clone(this), number }
+    }
+
+    /// All that are held, oldest first.
+    pub(crate) fn list(&self) -> Vec<HeldSnapshot> {
+        let state = self.state.lock();
+        let held = |entry: &Entry| HeldSnapshot {
+            seq: entry.seq,
+            age: entry.since.elapsed(),
+            thread: entry.thread.clone(),
+            label: entry.label.clone(),
+        };
+        state.entries.values().map(held).collect()
+    }
+}
+
+impl Pin {
+    /// Names it.
+    pub(crate) fn label(&self, label: String) {
+        if let Some(entry) = self.pins.state.lock().entries.get_mut(&self.number) {
+            entry.label = Some(label);
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.pins.state.lock().entries.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stands_in_the_list_as_long_as_it_lives() {
+        let pins = Arc::new(Pins::default());
+        let first = Pins::enter(&pins, 5);
+        let second = std::thread::Builder::new().name("reader".into()).spawn({
+            let pins = Arc::clone(&pins);
+            move || Pins::enter(&pins, 7)
+        });
+        let second = second.expect("a thread").join().expect("no panic");
+        second.label("export".to_owned());
+        let list = pins.list();
+        assert_eq!(list.iter().map(|held| held.seq).collect::<Vec<_>>(), [5, 7]);
+        assert_eq!((list[1].thread.as_str(), list[1].label.as_deref()), ("reader", Some("export")));
+        assert_eq!(list[0].label, None);
+        drop(first);
+        assert_eq!(pins.list().len(), 1);
+        drop(second);
+        assert_eq!(pins.list(), []);
+    }
+}

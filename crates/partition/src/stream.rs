@@ -1,0 +1,164 @@
+//! [`Stream`]: the keys of one memtable or one tree of a snapshot, in order: what the merge in `sources` is made of.
+//!
+//! A seek comes in parts that a merge lets all its streams do in turn, so that the memory that one of them waits for comes
+//! in while another one is looked at. This file does not know that there are other streams.
+
+use crate::Result;
+use crate::version::{Layer, successor};
+use halodb_memtable::{Entry, Found};
+use halodb_wal::Lsn;
+
+/// Which way a merge is going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Direction {
+    #[default]
+    Forward,
+    Backward,
+}
+
+/// A stream below the merge.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most streams are trees, and a box would be an allocation for each in each scan"
+)]
+pub(crate) enum Stream {
+    Memory(Memory),
+    Tree(halodb_btree::Cursor),
+}
+
+/// A memtable, without what the tree has already.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    cursor: halodb_memtable::Cursor,
+    /// The first key that is this stream's to show, if not all are.
+    first: Option<Vec<u8>>,
+}
+
+impl Memory {
+    pub(crate) fn new(layer: &Layer, at: Lsn) -> Self {
+        Self { cursor: layer.table.cursor(at.0), first: layer.merged_up_to.as_deref().map(successor) }
+    }
+
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        let key = self.cursor.key()?;
+        match &self.first {
+            Some(first) if key < &first[..] => None,
+            _ => Some(key),
+        }
+    }
+
+    fn aim(&mut self, key: &[u8], direction: Direction) {
+        match (direction, &self.first) {
+            (Direction::Backward, _) => self.cursor.aim_back(key),
+            (Direction::Forward, Some(first)) if key < &first[..] => self.cursor.aim(first),
+            (Direction::Forward, _) => self.cursor.aim(key),
+        }
+    }
+}
+
+impl Stream {
+    /// The key it is on.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Memory(memory) => memory.key(),
+            Stream::Tree(cursor) => cursor.key(),
+        }
+    }
+
+    /// Whether the newest version of the key is a value, range deletes of newer streams aside.
+    #[inline]
+    pub(crate) fn has_value(&self) -> bool {
+        match self {
+            Stream::Memory(memory) => matches!(memory.cursor.found(), Some(Found { entry: Entry::Value(_), .. })),
+            Stream::Tree(_) => true,
+        }
+    }
+
+    /// The value of the key it is on, if that is one.
+    #[inline]
+    pub(crate) fn value(&self) -> Result<Option<&[u8]>> {
+        match self {
+            Stream::Memory(memory) => Ok(memory.cursor.found().and_then(|found| found.entry.value())),
+            Stream::Tree(cursor) => Ok(cursor.value()?),
+        }
+    }
+
+    /// To the first key in a direction.
+    pub(crate) fn seek_end(&mut self, direction: Direction) -> Result<()> {
+        match (self, direction) {
+            (Stream::Memory(Memory { cursor, first: Some(first) }), Direction::Forward) => cursor.seek(first),
+            (Stream::Memory(Memory { cursor, .. }), Direction::Forward) => cursor.seek_first(),
+            (Stream::Memory(Memory { cursor, .. }), Direction::Backward) => cursor.seek_last(),
+            (Stream::Tree(cursor), Direction::Forward) => cursor.seek_first()?,
+            (Stream::Tree(cursor), Direction::Backward) => cursor.seek_last()?,
+        }
+        Ok(())
+    }
+
+    /// To the nearest key that does not lie before `key` in a direction.
+    pub(crate) fn seek(&mut self, key: &[u8], direction: Direction) -> Result<()> {
+        match self {
+            Stream::Memory(memory) => {
+                memory.aim(key, direction);
+                memory.cursor.land();
+            }
+            Stream::Tree(cursor) => match direction {
+                Direction::Forward => cursor.seek(key)?,
+                Direction::Backward => cursor.seek_back(key)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// To the next key in a direction.
+    #[inline]
+    pub(crate) fn step(&mut self, direction: Direction) -> Result<()> {
+        match (self, direction) {
+            (Stream::Memory(memory), Direction::Forward) => memory.cursor.next(),
+            (Stream::Memory(memory), Direction::Backward) => memory.cursor.prev(),
+            (Stream::Tree(cursor), Direction::Forward) => cursor.next()?,
+            (Stream::Tree(cursor), Direction::Backward) => cursor.prev()?,
+        }
+        Ok(())
+    }
+}
+
+/// [`Stream::seek`] of all of them, part by part: branches first, then the memtables' orders while leaves come in, then
+/// leaves while the memtables' records come in.
+pub(crate) fn seek_all(streams: &mut [Stream], key: &[u8], direction: Direction) -> Result<()> {
+    for stream in &mut *streams {
+        if let Stream::Tree(cursor) = stream {
+            cursor.begin_seek();
+        }
+    }
+    let mut is_near = false;
+    while !is_near {
+        is_near = true;
+        for stream in &mut *streams {
+            if let Stream::Tree(cursor) = stream {
+                is_near &= !cursor.approach(key)?;
+            }
+        }
+    }
+    for stream in &mut *streams {
+        if let Stream::Memory(memory) = stream {
+            memory.aim(key, direction);
+        }
+    }
+    for stream in &mut *streams {
+        if let Stream::Tree(cursor) = stream {
+            cursor.aim(key)?;
+        }
+    }
+    for stream in &mut *streams {
+        match (stream, direction) {
+            (Stream::Memory(memory), _) => memory.cursor.land(),
+            (Stream::Tree(cursor), Direction::Forward) => cursor.land()?,
+            (Stream::Tree(cursor), Direction::Backward) => cursor.land_back()?,
+        }
+    }
+    Ok(())
+}
