@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The groups in the order of the page, with their titles. Groups that are not here follow by name.
-const GROUPS: [(&str, &str); 9] = [
+const GROUPS: [(&str, &str); 10] = [
     ("basic", "Basic operations"),
     ("threads", "Reads from many threads"),
     ("text", "Text keys and mixed values"),
+    ("tree", "The tree alone"),
     ("ycsb", "YCSB"),
     ("commit", "Group commit"),
     ("sustained", "Sustained load"),

@@ -162,7 +162,7 @@ pub(crate) struct Branch<'a> {
 
 impl<'a> Branch<'a> {
     /// Constant time, whatever the number of children.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Branch<'a>> {
         const SHORT: &str = "a branch is shorter than its header says";
         let header: &[u8; HEADER_LEN] = body.first_chunk().ok_or(SHORT)?;
@@ -219,7 +219,7 @@ impl<'a> Branch<'a> {
     }
 
     /// Child `i`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn child(&self, i: usize) -> Decoded<Child> {
         let child = self.children.get(i).ok_or("a child number is beyond the branch")?;
         let word = |at| u64_at(child, at).unwrap_or(0);
@@ -262,6 +262,7 @@ impl<'a> Branch<'a> {
     }
 
     /// The child whose range holds `key`: the number of separators not above it.
+    #[inline(always)]
     pub(crate) fn find(&self, key: &[u8]) -> Decoded<usize> {
         let shared = self.prefix.len().min(key.len());
         let suffix = match key[..shared].cmp(self.prefix) {
@@ -286,6 +287,17 @@ impl<'a> Branch<'a> {
         Ok(low)
     }
 
+    /// About which part of the keys of child `i`, in 65,536ths, lies before `key`, if keys are spread evenly between the
+    /// separators around it. A guess; `None` where there is nothing to guess from.
+    #[inline]
+    pub(crate) fn part_before(&self, i: usize, key: &[u8]) -> Option<usize> {
+        let (from, to) = (self.heads.get(i.checked_sub(1)?)?, self.heads.get(i)?);
+        let (from, to) = (u64::from_le_bytes(*from), u64::from_le_bytes(*to));
+        let head = head8(key.get(self.prefix.len()..)?);
+        let unit = to.checked_sub(from)? >> 16;
+        Some((head.checked_sub(from)?.checked_div(unit)? as usize).min(65_535))
+    }
+
     /// Orders separator `i` against a suffix with the same head.
     fn compare_tied(&self, i: usize, suffix: &[u8]) -> Decoded<Ordering> {
         let (len, rest) = self.rest(i)?;
@@ -297,6 +309,7 @@ impl<'a> Branch<'a> {
     }
 
     /// Number of heads below `head`; branch-free as in `leaf.rs`.
+    #[inline(always)]
     fn lower_head(&self, head: u64) -> usize {
         if self.heads.is_empty() {
             return 0;

@@ -66,19 +66,22 @@ fn long_varint(bytes: &[u8]) -> Option<(u32, usize)> {
 /// (`a` and `a\0` have one head).
 #[inline]
 pub(crate) fn head4(bytes: &[u8]) -> u32 {
-    let mut first = [0u8; 4];
-    let len = bytes.len().min(4);
-    first[..len].copy_from_slice(&bytes[..len]);
-    u32::from_le_bytes(first).swap_bytes()
+    match bytes.first_chunk() {
+        Some(first) => u32::from_le_bytes(*first).swap_bytes(),
+        None if bytes.is_empty() => 0,
+        // Without the calls to copy that a length not known beforehand would cost.
+        None => bytes.iter().fold(0, |head, &byte| head << 8 | u32::from(byte)) << (8 * (4 - bytes.len())),
+    }
 }
 
 /// As [`head4`] with eight bytes.
 #[inline]
 pub(crate) fn head8(bytes: &[u8]) -> u64 {
-    let mut first = [0u8; 8];
-    let len = bytes.len().min(8);
-    first[..len].copy_from_slice(&bytes[..len]);
-    u64::from_le_bytes(first).swap_bytes()
+    match bytes.first_chunk() {
+        Some(first) => u64::from_le_bytes(*first).swap_bytes(),
+        None if bytes.is_empty() => 0,
+        None => bytes.iter().fold(0, |head, &byte| head << 8 | u64::from(byte)) << (8 * (8 - bytes.len())),
+    }
 }
 
 /// The four bytes of a head, as they stood in the string.
@@ -94,7 +97,9 @@ pub(crate) fn head8_bytes(head: u64) -> [u8; 8] {
 
 /// Number of leading bytes that two strings share.
 pub(crate) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+    let (words, _) = a.as_chunks::<8>();
+    let same = words.iter().zip(b.as_chunks::<8>().0).take_while(|(x, y)| x == y).count() * 8;
+    same + a[same..].iter().zip(&b[same..]).take_while(|(x, y)| x == y).count()
 }
 
 /// The shortest string above `left` and not above `right` that is a prefix of `right`; needs `left < right`.
@@ -141,7 +146,23 @@ mod tests {
             }
         }
         assert_eq!(head4_bytes(head4(b"abcdef")), *b"abcd");
+        assert_eq!((head4_bytes(head4(b"ab")), head4_bytes(head4(b""))), (*b"ab\0\0", [0; 4]));
+        assert_eq!((head8_bytes(head8(b"abcdefg")), head8_bytes(head8(b"a"))), (*b"abcdefg\0", *b"a\0\0\0\0\0\0\0"));
         assert_eq!(head8_bytes(head8(b"abcdefghi")), *b"abcdefgh");
+    }
+
+    #[test]
+    fn what_strings_share_is_counted_byte_by_byte() {
+        let long = [7; 40];
+        for shared in 0..40 {
+            let mut other = long;
+            other[shared] = 8;
+            for len in shared..=40 {
+                assert_eq!(common_prefix_len(&long, &other[..len]), shared);
+                assert_eq!(common_prefix_len(&other[..len], &long), shared);
+            }
+        }
+        assert_eq!(common_prefix_len(&long, &long[..17]), 17);
     }
 
     #[test]

@@ -44,8 +44,8 @@ enum Seek {
     Found { leaf: Held, index: usize, is_key: bool },
 }
 
-/// Bytes asked for from the first record on that a seek finds: the next few records mostly, for those are read next.
-const RECORDS_LEN: usize = 320;
+/// Bytes asked for from the first record on that a seek finds: the next records, for whoever seeks mostly goes on.
+const RECORDS_LEN: usize = 2048;
 
 /// A branch on the way to the leaf, and the child taken.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +167,10 @@ impl Cursor {
         let child = self.tree.child(at, &branch, index)?;
         self.path.push(Step { branch: proof, level, index });
         match level {
-            1 => self.tree.prefetch_leaf(&child),
+            1 => {
+                self.tree.prefetch_leaf(child.at, child.entries);
+                self.tree.prefetch_guess(&branch, index, &child, key);
+            }
             _ => self.tree.prefetch_branch(&child),
         }
         self.seek = Seek::At { page: child.at, level: level - 1 };

@@ -39,6 +39,7 @@ mod merge;
 mod multi;
 mod overflow;
 mod page;
+mod recent;
 mod rescue;
 mod shape;
 mod shrink;

@@ -5,8 +5,9 @@
 //! keys.
 
 use crate::error::Result;
+use crate::recent;
 use crate::tree::Tree;
-use halodb_pager::PageRef;
+use halodb_pager::{PageId, PageRef, Stamp};
 
 /// Lookups that go down together: more than a processor core has requests to memory under way, few enough that what they
 /// asked for is still in its first cache when it is read.
@@ -37,9 +38,11 @@ impl Tree {
     /// # Ok(()) }
     /// ```
     pub fn multi_get(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Option<&[u8]>>> {
-        let hashed: Vec<(&[u8], u64)> = keys.iter().map(|key| (key.as_ref(), self.hash(key.as_ref()))).collect();
         let mut values = vec![None; keys.len()];
-        self.multi_get_hashed(&hashed, |i, value| values[i] = Some(value))?;
+        for (keys, values) in keys.chunks(GROUP).zip(values.chunks_mut(GROUP)) {
+            let hash = |key: &_| self.hash(AsRef::as_ref(key));
+            self.get_group(keys, |key| key.as_ref(), hash, |i, value| values[i] = Some(value))?;
+        }
         Ok(values)
     }
 
@@ -50,55 +53,92 @@ impl Tree {
     /// As [`Tree::multi_get`]; values that were found before it are told.
     pub fn multi_get_hashed<'t>(&'t self, keys: &[(&[u8], u64)], mut found: impl FnMut(usize, &'t [u8])) -> Result<()> {
         for (group, keys) in keys.chunks(GROUP).enumerate() {
-            self.get_group(keys, |i, value| found(group * GROUP + i, value))?;
+            self.get_group(keys, |(key, _)| key, |(_, hash)| *hash, |i, value| found(group * GROUP + i, value))?;
         }
         Ok(())
     }
 
-    fn get_group<'t>(&'t self, keys: &[(&[u8], u64)], mut found: impl FnMut(usize, &'t [u8])) -> Result<()> {
+    /// [`GROUP`] keys at most.
+    fn get_group<'t, K>(
+        &'t self,
+        keys: &[K],
+        key_of: impl Fn(&K) -> &[u8],
+        hash_of: impl Fn(&K) -> u64,
+        mut found: impl FnMut(usize, &'t [u8]),
+    ) -> Result<()> {
         let Some((root, top)) = self.top() else { return Ok(()) };
-        // Where each key goes on; `None`: a filter denied it.
-        let mut pages: [Option<PageRef>; GROUP] = [Some(root); GROUP];
-        // For each key the branch above its leaf, the number of the leaf in it, and the leaf.
-        let mut above = Vec::with_capacity(if top > 0 { keys.len() } else { 0 });
+        let mut lanes = [Lane { at: root, ..Lane::default() }; GROUP];
         for level in (1..=top).rev() {
-            for ((key, _), page) in keys.iter().zip(&mut pages) {
-                let Some(at) = *page else { continue };
-                let branch = self.branch(at, level)?;
-                let index = self.decoded(at, branch.find(key))?;
-                let child = self.child(at, &branch, index)?;
-                *page = Some(child.at);
+            for (key, lane) in keys.iter().zip(&mut lanes) {
+                let branch = self.branch(lane.at, level)?;
+                let index = self.decoded(lane.at, branch.find(key_of(key)))?;
+                let child = self.decoded(lane.at, branch.child(index))?;
+                *lane =
+                    Lane { at: child.at, entries: child.entries, filters: branch.filter(), index, is_denied: false };
                 if level > 1 {
                     self.prefetch_branch(&child);
-                } else {
-                    above.push((branch, index, child));
                 }
             }
         }
-        // A loop of its own: the processor asks for the filters of several keys before it has that of the first.
-        for ((branch, index, child), ((_, hash), page)) in above.iter().zip(keys.iter().zip(&mut pages)) {
-            if self.denied(branch, *index, child.at, || *hash) {
-                *page = None;
-            } else {
-                self.prefetch_leaf(child);
+        if top > 0 {
+            let filters_pay = recent::filters_pay();
+            // A loop of its own: the processor asks for the filters of several keys before it has that of the first.
+            for (key, lane) in keys.iter().zip(&mut lanes) {
+                if filters_pay && self.denied(lane.filters, lane.index, lane.at, || hash_of(key)) {
+                    recent::note(false);
+                    lane.is_denied = true;
+                } else {
+                    self.prefetch_leaf(lane.at, lane.entries);
+                }
             }
         }
-        for ((key, _), page) in keys.iter().zip(&pages) {
-            let Some(at) = *page else { continue };
-            let (leaf, proof) = self.proven_leaf(at)?;
-            let likely = leaf.layout().offset(self.body_again(proof)?, leaf.likely(key));
-            if let Some(offset) = likely {
-                self.prefetch_records(at, offset, RECORD_LEN);
+        for (key, lane) in keys.iter().zip(&mut lanes).filter(|(_, lane)| !lane.is_denied) {
+            let leaf = self.leaf(lane.at)?;
+            match leaf.begin_search(key_of(key)) {
+                Ok((_, low)) => {
+                    lane.index = low;
+                    if let Some(offset) = leaf.offset(low) {
+                        self.prefetch_records(lane.at, offset, RECORD_LEN);
+                    }
+                }
+                Err(_) => {
+                    recent::note(false);
+                    lane.is_denied = true;
+                }
             }
         }
-        for (i, ((key, _), page)) in keys.iter().zip(pages).enumerate() {
-            let Some(at) = page else { continue };
-            let leaf = self.leaf(at)?;
-            if let (index, true) = self.decoded(at, leaf.search(key))? {
-                let record = self.decoded(at, leaf.record(index))?;
-                found(i, self.value(at, &record)?);
+        for (i, (key, lane)) in keys.iter().zip(&lanes).enumerate().filter(|(_, (_, lane))| !lane.is_denied) {
+            let leaf = self.leaf(lane.at)?;
+            let suffix = key_of(key).get(leaf.prefix().len()..).unwrap_or_default();
+            let (index, is_there) = self.decoded(lane.at, leaf.search_tied(suffix, lane.index))?;
+            recent::note(is_there);
+            if is_there {
+                let record = self.decoded(lane.at, leaf.record(index))?;
+                found(i, self.value(lane.at, &record)?);
             }
         }
         Ok(())
+    }
+}
+
+/// How far one of the lookups has come. Small, and nothing that was parsed: to move that about costs more than to parse it again.
+#[derive(Clone, Copy)]
+struct Lane {
+    /// The page that comes next.
+    at: PageRef,
+    /// Entries below it.
+    entries: u64,
+    /// Where the filters of the leaves below the last branch are.
+    filters: Option<PageRef>,
+    /// The page's number in that branch; in its leaf, the first entry with the key's head or above.
+    index: usize,
+    /// The key is not there.
+    is_denied: bool,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        let at = PageRef { id: PageId(0), stamp: Stamp::from_raw(0), pages: 1 };
+        Lane { at, entries: 0, filters: None, index: 0, is_denied: false }
     }
 }

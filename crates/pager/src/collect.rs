@@ -10,6 +10,7 @@ use crate::growth;
 use crate::id::PAGE_HEADER_LEN;
 use crate::page::{CHECKSUM_LEN, Header, Summer, seal};
 use halodb_vfs::FileExt;
+use std::ops::Range;
 
 /// So many bytes wait at most before they are written.
 const PIECE: usize = 2 * 1024 * 1024;
@@ -85,11 +86,22 @@ impl Collector {
     }
 
     fn flush_if_large(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
-        if self.bytes.len() >= PIECE { self.flush(file, file_len) } else { Ok(()) }
+        if self.bytes.len() < PIECE {
+            return Ok(());
+        }
+        let range = self.write(file, file_len)?;
+        // There is more to come: the disk may begin.
+        file.file.begin_writing(range.start, range.end - range.start);
+        Ok(())
     }
 
     /// Writes what is held, neighbours together, after making the file long enough.
     pub(crate) fn flush(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
+        self.write(file, file_len).map(|_| ())
+    }
+
+    /// As [`Collector::flush`]. Gives the range of the file within which it wrote.
+    fn write(&mut self, file: &PageFile, file_len: &mut u64) -> Result<Range<u64>> {
         self.images.sort_unstable_by_key(|image| image.offset);
         if let Some(last) = self.images.last() {
             ensure_len(file, file_len, last.end())?;
@@ -105,9 +117,14 @@ impl Collector {
             };
             file.file.write_all_at(bytes, run[0].offset).map_err(file.io("write"))?;
         }
+        let range = match self.images[..] {
+            [first, .., last] => first.offset..last.end(),
+            [only] => only.offset..only.end(),
+            [] => 0..0,
+        };
         self.images.clear();
         self.bytes.clear();
-        Ok(())
+        Ok(range)
     }
 }
 

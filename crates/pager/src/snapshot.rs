@@ -122,7 +122,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Corrupt`] if the reference lies outside this version, or the page is not the one it means;
     /// [`Error::Io`] if the first touch cannot read it.
-    #[inline]
+    #[inline(always)]
     pub fn page(&self, at: PageRef) -> Result<Page<'_>> {
         let version = &*self.version;
         if let Some(admitted) = self.admit(at)

@@ -20,6 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::sources::Sources;
 use crate::version::{PartVersion, successor};
 use halodb_memtable::{Entry, RangeDelete, Tally};
+use halodb_vfs::mutant;
 use std::ops::Bound;
 
 pub(crate) fn live_keys(snapshot: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<u64> {
@@ -91,8 +92,9 @@ struct OfLayer<'p> {
 impl OfLayer<'_> {
     fn of(&self, piece: &KeySpan) -> i64 {
         let start = match &self.first {
-            Some(first) => first.max(&piece.start),
-            None => &piece.start,
+            // A planted fault counts what is in the tree already a second time.
+            Some(first) if !mutant("partition.count-merged-twice") => first.max(&piece.start),
+            _ => &piece.start,
         };
         self.tally.between(start, piece.end.as_deref())
     }
@@ -114,9 +116,11 @@ fn tallies<'p>(snapshot: &Snapshot, part: &'p PartVersion) -> Result<Option<Vec<
 fn are_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[u8]]) -> Result<Vec<bool>> {
     let mut there = vec![false; keys.len()];
     let (mut asked, mut numbers) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    // A planted fault takes what older memtables say for unwritten.
+    let older = if mutant("partition.count-asks-tree-only") { usize::MAX } else { depth + 1 };
     for (i, key) in keys.iter().enumerate() {
         let hash = snapshot.router().hash(key);
-        match part.layers().skip(depth + 1).find_map(|layer| layer.get(hash, key, snapshot.lsn())) {
+        match part.layers().skip(older).find_map(|layer| layer.get(hash, key, snapshot.lsn())) {
             Some(found) => there[i] = matches!(found.entry, Entry::Value(_)),
             None => {
                 asked.push((*key, hash));

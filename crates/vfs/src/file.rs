@@ -24,6 +24,11 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Like [`File::sync_data`], with all metadata (`fsync`).
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Asks the system to begin to write these bytes to the disk, and does not wait. A hint for whoever has more to write
+    /// before it synchronises: then the disk is not idle meanwhile. It makes nothing durable, and takes no error away from
+    /// [`File::sync_data`]; what goes wrong is told there. Does nothing where there is no such call.
+    fn begin_writing(&self, _offset: u64, _len: u64) {}
+
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 

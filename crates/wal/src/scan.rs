@@ -12,6 +12,10 @@ use crate::record::{
 };
 use halodb_vfs::mutant;
 
+/// So many zeros are passed over at once.
+const ZEROS: u64 = 4096;
+const _: () = assert!(ZEROS.is_multiple_of(ALIGN) && (HEADER_LEN as u64).is_multiple_of(ALIGN));
+
 /// The smallest piece that changes places with another.
 const SECTOR: u64 = 512;
 
@@ -169,9 +173,18 @@ pub(crate) fn survey(bytes: &[u8], place: Place, from: u64, last: Lsn) -> Survey
                 }
             }
         }
-        offset += ALIGN;
+        offset += if is_zero(rest) { ZEROS - HEADER_LEN as u64 } else { ALIGN };
     }
     s
+}
+
+/// Whether the next [`ZEROS`] bytes are zero: no header begins so far in them that it ends in them, too.
+fn is_zero(rest: &[u8]) -> bool {
+    let (chunks, _) = rest.as_chunks::<64>();
+    // One after another, so that it ends with the first that is not; within one all bytes at once.
+    chunks
+        .get(..ZEROS as usize / 64)
+        .is_some_and(|chunks| chunks.iter().all(|chunk| chunk.iter().fold(0, |any, byte| any | byte) == 0))
 }
 
 impl Survey {
@@ -258,6 +271,17 @@ mod tests {
         put(&mut b, place, 2048, 12, 8, b"torn");
         b[2048 + HEADER_LEN] ^= 1;
         assert_eq!(survey(&b, place, 512, Lsn(0)), Survey { synced: 8, valid: 1, any: true, ..Survey::default() });
+    }
+
+    #[test]
+    fn zeros_hide_nothing_wherever_they_end() {
+        let place = Place::new(&[1; 16], 1);
+        for at in (2 * 4096 - 80..2 * 4096 + 80).step_by(8) {
+            let mut b = vec![0; 4 * 4096];
+            put(&mut b, place, at, 9, 4, b"x");
+            let found = Survey { synced: 4, valid: 1, any: true, ..Survey::default() };
+            assert_eq!(survey(&b, place, 512, Lsn(0)), found, "{at}");
+        }
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Layout {
     }
 
     /// Where entry `i` is; `body` must be that of the leaf.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn span(&self, body: &[u8], i: usize) -> Decoded<Span> {
         const BEYOND: &str = "an entry number is beyond the leaf";
         let head = u32_at(body, usize::from(self.heads) + HEAD_LEN * i).filter(|_| i < self.len()).ok_or(BEYOND)?;
@@ -282,7 +282,7 @@ pub(crate) struct Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// Constant time, whatever the number of entries.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(body: &'a [u8]) -> Decoded<Leaf<'a>> {
         const SHORT: &str = "a leaf is shorter than its header says";
         let header: &[u8; HEADER_LEN] = body.first_chunk().ok_or(SHORT)?;
@@ -368,6 +368,12 @@ impl<'a> Leaf<'a> {
         self.layout.expiries.least(self.body)
     }
 
+    /// Where the record of entry `i` begins: a hint, checked by whoever reads there.
+    #[inline]
+    pub(crate) fn offset(&self, i: usize) -> Option<usize> {
+        self.layout.offset(self.body, i)
+    }
+
     /// What to keep for reading records without this.
     #[inline]
     pub(crate) fn layout(&self) -> Layout {
@@ -380,15 +386,35 @@ impl<'a> Leaf<'a> {
     }
 
     /// Number of the first key not below `key`, and whether it is `key`.
+    #[inline(always)]
     pub(crate) fn search(&self, key: &[u8]) -> Decoded<(usize, bool)> {
+        match self.suffix(key) {
+            Ok(suffix) => self.search_tied(suffix, self.lower_head(head4(suffix))),
+            Err(index) => Ok((index, false)),
+        }
+    }
+
+    /// The first half of [`Leaf::search`], which reads no record: what of `key` is beyond the prefix and the number of the first entry
+    /// with its head or above; or where a key belongs that does not begin with the prefix.
+    #[inline(always)]
+    pub(crate) fn begin_search<'k>(&self, key: &'k [u8]) -> Result<(&'k [u8], usize), usize> {
+        self.suffix(key).map(|suffix| (suffix, self.lower_head(head4(suffix))))
+    }
+
+    #[inline(always)]
+    fn suffix<'k>(&self, key: &'k [u8]) -> Result<&'k [u8], usize> {
         let shared = self.prefix.len().min(key.len());
-        let suffix = match key[..shared].cmp(self.prefix) {
-            Ordering::Equal => &key[shared..],
-            Ordering::Less => return Ok((0, false)),
-            Ordering::Greater => return Ok((self.len(), false)),
-        };
+        match key[..shared].cmp(self.prefix) {
+            Ordering::Equal => Ok(&key[shared..]),
+            Ordering::Less => Err(0),
+            Ordering::Greater => Err(self.len()),
+        }
+    }
+
+    /// The second half: among the entries from `low` on, the first with the head of `suffix` or above.
+    #[inline(always)]
+    pub(crate) fn search_tied(&self, suffix: &[u8], mut low: usize) -> Decoded<(usize, bool)> {
         let head = head4(suffix);
-        let mut low = self.lower_head(head);
         let tied = |i: usize| self.heads.get(i).is_some_and(|h| u32::from_le_bytes(*h) == head);
         let mut high = match (tied(low), tied(low + 1)) {
             (false, _) => return Ok((low, false)),
@@ -406,12 +432,8 @@ impl<'a> Leaf<'a> {
         Ok((low, false))
     }
 
-    /// Number of the entry that has `key`, or comes next, if no two entries have the same head; reads no record. A hint.
-    pub(crate) fn likely(&self, key: &[u8]) -> usize {
-        key.strip_prefix(self.prefix).map_or(0, |suffix| self.lower_head(head4(suffix)))
-    }
-
     /// Number of heads below `head`. No branch depends on the data, so nothing is mispredicted.
+    #[inline(always)]
     fn lower_head(&self, head: u32) -> usize {
         let mut base = 0;
         let mut size = self.heads.len();

@@ -130,6 +130,8 @@ pub const ALL: &[Mutant] = &[
     crash("partition.replay-without-ranges", "range deletes are not replayed"),
     crash("partition.freeze-too-far", "a frozen memtable claims the record after its last one"),
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
+    crash("partition.count-asks-tree-only", "a count does not look under a key in older memtables"),
+    crash("partition.count-merged-twice", "a count takes a key that is merged already from the memtable as well"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
 ];
 
