@@ -256,6 +256,14 @@ impl<'a> Branch<'a> {
         Ok(())
     }
 
+    /// Whether the head of separator `i` holds nothing but the separator: zeros behind one that is shorter.
+    pub(crate) fn head_is_true(&self, i: usize) -> bool {
+        let len = self.rest(i).map_or(HEAD_LEN, |(len, _)| len.min(HEAD_LEN));
+        self.heads
+            .get(i)
+            .is_some_and(|head| head8_bytes(u64::from_le_bytes(*head))[len..].iter().all(|&byte| byte == 0))
+    }
+
     /// The head of separator `i`, which must be one.
     fn head(&self, i: usize) -> u64 {
         u64::from_le_bytes(self.heads[i])
@@ -308,7 +316,7 @@ impl<'a> Branch<'a> {
         })
     }
 
-    /// Number of heads below `head`; branch-free as in `leaf.rs`.
+    /// Number of heads below `head`; branch-free as in `leaf/mod.rs`.
     #[inline(always)]
     fn lower_head(&self, head: u64) -> usize {
         if self.heads.is_empty() {
@@ -422,6 +430,21 @@ mod tests {
         check_all(
             &set(&[b"middle of the road"]),
             [&b""[..], b"middle", b"n", b"middle of the roae"].map(Vec::from).into_iter(),
+        );
+    }
+
+    #[test]
+    fn a_head_that_goes_on_behind_its_separator_is_noticed() {
+        let mut body = body(&set(&[b"ab", b"abcdefghi"]), child, None);
+        assert_eq!(
+            Branch::parse(&body).map(|branch| (branch.head_is_true(0), branch.head_is_true(1))),
+            Ok((true, true))
+        );
+        // Behind the common prefix the first one is empty: any byte of its head is too much.
+        body[32 + 8] = 1;
+        assert_eq!(
+            Branch::parse(&body).map(|branch| (branch.head_is_true(0), branch.head_is_true(1))),
+            Ok((false, true))
         );
     }
 

@@ -183,6 +183,9 @@ impl<'t> Check<'t, '_> {
                 let mut separator = Vec::new();
                 let appended = self.tree.decoded(at, branch.append_separator(i, &mut separator));
                 self.ok(at, appended)?;
+                if !branch.head_is_true(i) {
+                    self.found(at, format!("the head of separator {i} is not that of its separator"));
+                }
                 if separator <= start || end.is_some_and(|end| separator >= end) {
                     self.found(at, format!("separator {i} is out of order"));
                 }

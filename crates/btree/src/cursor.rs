@@ -31,6 +31,8 @@ pub struct Cursor {
     prefix_of: Option<PageRef>,
     prefix_len: usize,
     key: Vec<u8>,
+    /// The key before the step to another leaf.
+    before: Vec<u8>,
 }
 
 /// A seek under way.
@@ -97,6 +99,7 @@ impl Cursor {
             prefix_of: None,
             prefix_len: 0,
             key: Vec::new(),
+            before: Vec::new(),
         }
     }
 
@@ -298,7 +301,26 @@ impl Cursor {
 
     /// From the leaf that the path leads to on to its neighbour; past the end the cursor is on no key.
     fn next_leaf(&mut self, direction: Direction) -> Result<()> {
-        self.entry = None;
+        if self.entry.take().is_none() {
+            return self.enter_next_leaf(direction);
+        }
+        std::mem::swap(&mut self.key, &mut self.before);
+        self.prefix_of = None;
+        self.enter_next_leaf(direction)?;
+        let Some(Entry { leaf, .. }) = self.entry else { return Ok(()) };
+        let ascends = match direction {
+            Direction::Forward => self.before < self.key,
+            Direction::Back => self.before > self.key,
+        };
+        if !ascends {
+            // One leaf may be named by many branches; to go through it each time would take for ever.
+            self.entry = None;
+            return Err(self.tree.corrupt(leaf.page.at(), "its keys do not follow those of the leaf beside it"));
+        }
+        Ok(())
+    }
+
+    fn enter_next_leaf(&mut self, direction: Direction) -> Result<()> {
         while let Some(step) = self.path.last_mut() {
             let at = step.branch.at();
             let branch = self.tree.decoded(at, Branch::parse(self.tree.body_again(step.branch)?))?;

@@ -6,15 +6,12 @@
 
 use crate::error::Result;
 use crate::recent;
-use crate::tree::Tree;
+use crate::tree::{RECORD_LEN, Tree};
 use halodb_pager::{PageId, PageRef, Stamp};
 
 /// Lookups that go down together: more than a processor core has requests to memory under way, few enough that what they
 /// asked for is still in its first cache when it is read.
 const GROUP: usize = 16;
-
-/// Bytes asked for of the record that a lookup likely ends at.
-const RECORD_LEN: usize = 256;
 
 impl Tree {
     /// The values of several keys, in their order, borrowed from the mapping.

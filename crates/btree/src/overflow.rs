@@ -19,7 +19,7 @@
 //! | 0 | u64 | length of the value in bytes |
 //! | 8 | bytes | the value; zeros up to the end of the extent |
 //!
-//! This file does not decide which values overflow (`leaf.rs` does) and does no I/O.
+//! This file does not decide which values overflow (`leaf` does) and does no I/O.
 
 use crate::bytes::{u32_at, u64_at};
 use crate::error::Decoded;

@@ -5,7 +5,8 @@
 //! what may be new. So a thread whose last lookups all found their keys goes straight to the leaf, and the first one that
 //! does not brings the filters back: a lookup of an absent key is slow once, the next ones are not.
 //!
-//! One number per thread, whatever the tree; no two threads share it. What is absent: any effect on the answers.
+//! One number per thread, whatever the tree; no two threads share it. What is absent: any effect on the answers, as
+//! long as filters are true.
 
 use std::cell::Cell;
 

@@ -73,18 +73,13 @@ impl Rescue<'_, '_, '_> {
     }
 
     fn page(&mut self, at: PageRef, level: u8, entries: u64, start: &[u8], end: Option<&[u8]>) -> ControlFlow<()> {
-        // A page is read once: what is reached twice is damage, and a circle would have no end.
-        if !self.pages.insert(at) {
-            let twice = Error::Invalid(format!("page {} is reached twice", at.id.0));
-            return self.lose(at, &twice, entries, start, end);
-        }
         if level == 0 {
-            return match self.tree.leaf(at) {
+            return match self.tree.leaf(at).and_then(|leaf| self.once(at).map(|()| leaf)) {
                 Ok(leaf) => self.leaf(at, &leaf),
                 Err(e) => self.lose(at, &e, entries, start, end),
             };
         }
-        match self.children(at, level) {
+        match self.children(at, level).and_then(|children| self.once(at).map(|()| children)) {
             Ok(children) => {
                 for (i, (child, from)) in children.iter().enumerate() {
                     let from = from.as_deref().unwrap_or(start);
@@ -95,6 +90,12 @@ impl Rescue<'_, '_, '_> {
             }
             Err(e) => self.lose(at, &e, entries, start, end),
         }
+    }
+
+    /// Takes note of a page that could be read. Each is gone through once: what is reached twice is damage. (There is no circle:
+    /// levels fall.)
+    fn once(&mut self, at: PageRef) -> crate::Result<()> {
+        if self.pages.insert(at) { Ok(()) } else { Err(Error::Invalid(format!("page {} is reached twice", at.id.0))) }
     }
 
     /// The children of a branch, each with the separator before it.
@@ -114,21 +115,23 @@ impl Rescue<'_, '_, '_> {
     }
 
     fn leaf(&mut self, at: PageRef, leaf: &Leaf<'_>) -> ControlFlow<()> {
+        // Told together, for there may be as many as a page has bytes.
+        let mut unreadable: Option<(Error, u64)> = None;
         for i in 0..leaf.len() {
             let (record, expiry) = match self.tree.decoded(at, leaf.record(i).and_then(|r| Ok((r, leaf.expiry(i)?)))) {
                 Ok(entry) => entry,
                 Err(e) => {
-                    self.lose(at, &e, 1, leaf.prefix(), None)?;
+                    unreadable.get_or_insert((e, 0)).1 += 1;
                     continue;
                 }
             };
             let key = leaf.key(&record);
-            if let Ok(Some(extent)) = record.overflow() {
-                self.pages.insert(extent.at);
-            }
             let tree = self.tree;
             match tree.value(at, &record) {
                 Ok(value) => {
+                    if let Ok(Some(extent)) = record.overflow() {
+                        self.pages.insert(extent.at);
+                    }
                     self.found.entries += 1;
                     (self.each)(&key, value, expiry)?;
                 }
@@ -138,7 +141,10 @@ impl Rescue<'_, '_, '_> {
                 }
             }
         }
-        ControlFlow::Continue(())
+        match unreadable {
+            Some((e, entries)) => self.lose(at, &e, entries, leaf.prefix(), None),
+            None => ControlFlow::Continue(()),
+        }
     }
 }
 

@@ -40,23 +40,31 @@ impl Tree {
     /// Pages above the leaves: branches and their filters. Reads every branch.
     pub(crate) fn pages_above_leaves(&self) -> Result<u64> {
         match self.top() {
-            Some((root, top)) if top > 0 => self.pages_of_branches(root, top),
+            Some((root, top)) if top > 0 => {
+                let mut pages = 0;
+                self.add_branches(root, top, &mut pages)?;
+                Ok(pages)
+            }
             _ => Ok(0),
         }
     }
 
-    fn pages_of_branches(&self, at: PageRef, level: u8) -> Result<u64> {
+    fn add_branches(&self, at: PageRef, level: u8, pages: &mut u64) -> Result<()> {
         let branch = self.branch(at, level)?;
-        let mut pages = 1 + branch.filter().map_or(0, |filter| u64::from(filter.pages));
-        if level > 1 {
-            for i in 0..branch.len() {
-                pages += self.pages_of_branches(self.child(at, &branch, i)?.at, level - 1)?;
-            }
+        *pages += 1 + branch.filter().map_or(0, |filter| u64::from(filter.pages));
+        if *pages > self.snapshot().page_count() {
+            return Err(self.corrupt(at, "the tree reaches more pages than there are"));
         }
-        Ok(pages)
+        if level == 1 {
+            return Ok(());
+        }
+        (0..branch.len()).try_for_each(|i| self.add_branches(self.child(at, &branch, i)?.at, level - 1, pages))
     }
 
     fn add_shape(&self, at: PageRef, level: u8, levels: &mut [LevelShape]) -> Result<()> {
+        if levels.iter().map(|level| level.pages).sum::<u64>() >= self.snapshot().page_count() {
+            return Err(self.corrupt(at, "the tree reaches more pages than there are"));
+        }
         let shape = &mut levels[usize::from(level)];
         shape.pages += 1;
         shape.capacity_bytes += body_len(self.snapshot().page_size()) as u64;

@@ -209,7 +209,7 @@ impl Shrink {
             settle(pager)?;
         }
         let stats = pager.stats();
-        let most_pages = *self.most_pages.get_or_insert(stats.pages + chunk_pages);
+        let most_pages = *self.most_pages.get_or_insert(stats.pages.saturating_add(chunk_pages));
         let room = stats.free + most_pages.saturating_sub(stats.pages);
         if room < LEAST_CHUNK.min(chunk_pages) {
             self.done.held_back += 1;

@@ -44,8 +44,14 @@ pub struct Tree {
 const TAG_LEN: usize = 0;
 const TAG_HEIGHT: usize = 8;
 
+/// Of a tree whose every branch has two children, this is more than there can be keys.
+const MAX_HEIGHT: u8 = 64;
+
 /// A leaf is prefetched up to this many bytes: heads of many small entries are more than a search reads of them.
 const PREFETCH_LEN: usize = 512;
+
+/// Bytes asked for of the record that a lookup likely ends at: whoever gets a value mostly reads it to its end.
+pub(crate) const RECORD_LEN: usize = 256;
 
 /// The root to commit for a tree of `len` entries and `height` levels.
 pub(crate) fn make_root(page: PageRef, len: u64, height: u8) -> Root {
@@ -73,7 +79,7 @@ impl Tree {
             tree.len = u64_at(&root.tag, TAG_LEN).unwrap_or(0);
             tree.height = root.tag[TAG_HEIGHT];
             let rest_is_zero = root.tag[TAG_HEIGHT + 1..].iter().all(|&b| b == 0);
-            if tree.len == 0 || tree.height == 0 || root.page.pages != 1 || !rest_is_zero {
+            if tree.len == 0 || !(1..=MAX_HEIGHT).contains(&tree.height) || root.page.pages != 1 || !rest_is_zero {
                 return Err(tree.corrupt(root.page, "the root's description is not that of a tree"));
             }
         }
@@ -107,7 +113,8 @@ impl Tree {
 
     /// The value of a key, borrowed from the mapping.
     ///
-    /// Costs one page per level, and for most absent keys no leaf at all if filters are on.
+    /// Costs one page per level, and for most absent keys no leaf at all if filters are on and this thread did not just find many keys in
+    /// a row.
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Pager`] if a page on the way cannot be trusted.
@@ -184,7 +191,15 @@ impl Tree {
             level -= 1;
         }
         let leaf = self.leaf(at)?;
-        let (index, found) = self.decoded(at, leaf.search(key))?;
+        let (index, found) = match leaf.begin_search(key) {
+            Ok((suffix, low)) => {
+                if let Some(offset) = leaf.offset(low) {
+                    self.prefetch_records(at, offset, RECORD_LEN);
+                }
+                self.decoded(at, leaf.search_tied(suffix, low))?
+            }
+            Err(index) => (index, false),
+        };
         recent::note(found);
         if found { read(at, &leaf, index).map(Some) } else { Ok(None) }
     }

@@ -39,6 +39,9 @@ impl Tree {
     }
 
     fn add_usage(&self, at: PageRef, level: u8, overflow: Overflow, usage: &mut Usage) -> Result<()> {
+        if usage.leaves + usage.branches >= self.snapshot().page_count() {
+            return Err(self.corrupt(at, "the tree reaches more pages than there are"));
+        }
         if level > 0 {
             usage.branches += 1;
             let branch = self.branch(at, level)?;

@@ -132,6 +132,63 @@ proptest! {
     }
 }
 
+/// Puts a changed copy of the root page in its place.
+fn with_root(rig: &mut Rig, height: Option<u8>, change: impl FnOnce(&mut [u8])) -> halodb_btree::Result<Tree> {
+    let tree = rig.tree();
+    let root = tree.root().unwrap();
+    let page = tree.snapshot().page(root.page).unwrap();
+    let (kind, level, mut body) = (page.kind(), page.level(), page.body().to_vec());
+    change(&mut body);
+    let mut txn = rig.pager.begin().unwrap();
+    let at = txn.alloc(1).unwrap();
+    txn.write(at, kind, level, &body).unwrap();
+    txn.free(root.page);
+    let mut tag = root.tag;
+    tag[8] = height.unwrap_or(tag[8]);
+    txn.commit(&[Root { page: at, tag }], b"").unwrap();
+    Tree::open(rig.pager.snapshot(), 0, OPTIONS)
+}
+
+fn rig_of(n: u32) -> Rig {
+    let mut rig = Rig::new(4096, 11);
+    let edits = (0..n).map(|n| (Keys::Numbers.key(n), Some(vec![1; 100])));
+    rig.merge(&Sorted { edits: edits.collect(), ..Sorted::default() }, 93, u64::MAX);
+    rig
+}
+
+#[test]
+fn a_leaf_that_a_branch_names_again_and_again_is_gone_through_once() {
+    let mut rig = rig_of(1000);
+    let tree = with_root(&mut rig, None, |body| {
+        let word = |at: usize| usize::from(u16::from_le_bytes([body[at], body[at + 1]]));
+        let (children, prefix) = (word(0), word(2));
+        let first = 32 + prefix.next_multiple_of(8) + 8 * (children - 1);
+        for child in 1..children {
+            body.copy_within(first..first + 16, first + 24 * child);
+        }
+    });
+    let tree = tree.unwrap();
+    let mut cursor = tree.cursor();
+    cursor.seek_first().unwrap();
+    let mut steps = 0;
+    let end = loop {
+        match cursor.next() {
+            Ok(()) if cursor.key().is_some() => steps += 1,
+            end => break end,
+        }
+    };
+    assert!(end.is_err() && cursor.key().is_none() && steps < 100, "{end:?} after {steps} steps");
+    cursor.seek_last().unwrap();
+    assert!((0..100).any(|_| cursor.prev().is_err()));
+}
+
+#[test]
+fn a_tree_higher_than_any_is_refused() {
+    for height in [0, 65, 255] {
+        assert!(with_root(&mut rig_of(1), Some(height), |_| ()).is_err(), "{height} levels");
+    }
+}
+
 #[test]
 fn an_absent_key_costs_no_look_at_its_leaf() {
     let disk = SimVfs::new();

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use halodb_partition::{self as partition, Durability, Expect, Lsn, Outcome, PartitionSet};
+use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
 
 use crate::clock::now_ms;
 use crate::gate::{Gate, Turn};
@@ -66,25 +66,28 @@ impl Engine {
 
     /// Takes the next job that is due and runs it in this thread.
     pub(crate) fn run_job(&self) -> Turn {
-        let turn = self.gate.take_turn(
-            || self.set.next_job(now_ms()),
-            |job| {
-                #[cfg(feature = "tracing")]
-                let (what, started) = (job.describe(), std::time::Instant::now());
-                let result = job.run();
-                #[cfg(feature = "tracing")]
-                match &result {
-                    Ok(()) => {
-                        let elapsed_ms = started.elapsed().as_millis() as u64;
-                        event!(DEBUG, job = %what, elapsed_ms, "background job done");
-                    }
-                    Err(error) => {
-                        event!(ERROR, job = %what, %error, "background job failed; it will be tried again");
-                    }
+        self.run(|| self.set.next_job(now_ms()))
+    }
+
+    fn run(&self, next: impl FnOnce() -> Option<Job>) -> Turn {
+        let turn = self.gate.take_turn(next, |job| {
+            let is_optional = job.is_optional();
+            #[cfg(feature = "tracing")]
+            let (what, started) = (job.describe(), std::time::Instant::now());
+            let result = job.run();
+            #[cfg(feature = "tracing")]
+            match &result {
+                Ok(()) => {
+                    let elapsed_ms = started.elapsed().as_millis() as u64;
+                    event!(DEBUG, job = %what, elapsed_ms, "background job done");
                 }
-                result
-            },
-        );
+                Err(error) => {
+                    event!(ERROR, job = %what, %error, again = !is_optional, "background job failed");
+                }
+            }
+            // Writers that wait for room do not get the error of what makes none.
+            if is_optional { Ok(()) } else { result }
+        });
         if let Turn::Panicked = turn {
             event!(ERROR, "a background job panicked; writes fail until the database is opened again");
         }
@@ -109,7 +112,7 @@ impl Engine {
     fn run_all_jobs(&self) -> Result<()> {
         loop {
             self.gate.check()?;
-            match self.run_job() {
+            match self.run(|| self.set.next_merge(now_ms())) {
                 Turn::Nothing { alone: true } => return Ok(()),
                 Turn::Nothing { alone: false } => self.gate.wait_for_progress(),
                 Turn::Done => {}

@@ -9,7 +9,7 @@
 use crate::set::{PartitionSet, Shared};
 use crate::{Error, Result};
 use halodb_btree::{Shrink, Tree};
-use halodb_pager::{Pager, PagerStats};
+use halodb_pager::{PageRef, Pager, PagerStats};
 use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::sync::Arc;
@@ -130,8 +130,19 @@ impl Compactor {
 #[derive(Debug, Default)]
 pub(crate) struct Background {
     shrink: Option<Shrink>,
-    /// Generation and free pages of the file when the last one ended: as long as they are these, another would win nothing.
-    ended: Option<(u64, u64)>,
+    /// Root and free pages of the file when the last one ended: as long as the tree is the same, and not many more pages are free
+    /// because a reader left, another would win nothing.
+    ended: Option<(Option<PageRef>, u64)>,
+}
+
+impl Background {
+    fn is_as_it_ended(&self, pager: &Pager, free: u64) -> bool {
+        self.ended.is_some_and(|(root, then)| root == root_of(pager) && free <= then + then / 8)
+    }
+}
+
+fn root_of(pager: &Pager) -> Option<PageRef> {
+    pager.snapshot().roots().first().map(|root| root.page)
 }
 
 /// A file with fewer free pages is left alone.
@@ -161,22 +172,22 @@ impl Shared {
         let percent = u64::from(self.options.compact_free_percent);
         free >= LEAST_FREE_PAGES
             && free.saturating_mul(100) >= stats.pages.saturating_mul(percent)
-            && background.ended != Some((stats.generation, free))
+            && !background.is_as_it_ended(&part.pager, free)
     }
 
     /// The next chunk of a partition's compaction in the background. Within [`Shared::quietly`].
     pub(crate) fn compact_chunk(&self, partition: usize) -> Result<()> {
         let part = &self.partitions[partition];
         let mut shrink = part.compacting.lock().shrink.take().unwrap_or_else(|| Shrink::new(Shrink::LOOSE));
-        self.shrink(partition, &mut shrink)?;
+        let stepped = self.shrink(partition, &mut shrink);
         let mut background = part.compacting.lock();
-        if shrink.is_done() {
-            let (stats, free) = state_of(&part.pager);
-            background.ended = Some((stats.generation, free));
+        // What failed is not tried again and again: others may be waiting, and nobody depends on it.
+        if shrink.is_done() || stepped.is_err() {
+            background.ended = Some((root_of(&part.pager), state_of(&part.pager).1));
         } else {
             background.shrink = Some(shrink);
         }
-        Ok(())
+        stepped
     }
 
     /// One step, after which readers get the newest version. Within [`Shared::quietly`].

@@ -15,10 +15,11 @@
 //! Invariant: where a tally is used, no range delete as old as the count or older lies over a key in it; so what lies under a
 //! key is what the older layers say, and stays so when they are merged.
 
-use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
 use crate::version::{PartVersion, successor};
+use crate::{Error, Result};
+use halodb_btree::Tree;
 use halodb_memtable::{Entry, RangeDelete, Tally};
 use halodb_vfs::mutant;
 use std::ops::Bound;
@@ -30,10 +31,18 @@ pub(crate) fn live_keys(snapshot: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]
     }
     let mut total = 0i64;
     for part in snapshot.parts() {
-        total += live_in_partition(snapshot, part, &range)?;
+        let live = live_in_partition(snapshot, part, &range)?;
+        if live < 0 {
+            return Err(contradiction(&part.tree));
+        }
+        total = total.saturating_add(live);
     }
-    debug_assert!(total >= 0, "{total} keys");
-    Ok(total.max(0) as u64)
+    Ok(total.unsigned_abs())
+}
+
+/// The error for a tree that tells of other numbers of keys than it has.
+pub(crate) fn contradiction(tree: &Tree) -> Error {
+    Error::corrupt(tree.snapshot().path(), "the counts of the tree contradict each other")
 }
 
 fn live_in_partition(snapshot: &Snapshot, part: &PartVersion, range: &KeySpan) -> Result<i64> {
@@ -100,7 +109,8 @@ impl OfLayer<'_> {
     }
 }
 
-/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot.
+/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot, or was merged further
+/// before it was counted.
 fn tallies<'p>(snapshot: &Snapshot, part: &'p PartVersion) -> Result<Option<Vec<OfLayer<'p>>>> {
     let mut all = Vec::new();
     for (depth, layer) in part.layers().enumerate() {
@@ -205,7 +215,9 @@ impl KeySpan {
             Some(end) => Bound::Excluded(&end[..]),
             None => Bound::Unbounded,
         };
-        Ok(part.tree.count(Bound::Included(&self.start), to)? as i64)
+        // A branch counts in 56 bits.
+        let count = part.tree.count(Bound::Included(&self.start), to)?;
+        i64::try_from(count).ok().filter(|&count| count < 1 << 56).ok_or_else(|| contradiction(&part.tree))
     }
 }
 

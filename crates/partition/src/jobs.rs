@@ -38,6 +38,11 @@ impl Job {
         }
     }
 
+    /// Whether it is for tidiness only: if it fails, nobody has to know who did not ask for it.
+    pub fn is_optional(&self) -> bool {
+        self.work == Work::Compact
+    }
+
     /// The partition it works on.
     pub fn partition(&self) -> usize {
         self.partition
@@ -78,13 +83,21 @@ impl PartitionSet {
     ///
     /// Cost: a look at each partition; no I/O. After `close` and once the database is poisoned there is none.
     pub fn next_job(&self, now_ms: u64) -> Option<Job> {
+        self.next_merge(now_ms).or_else(|| self.claim(|shared| shared.roomy(now_ms)))
+    }
+
+    /// As [`PartitionSet::next_job`], of those that carry something into the trees.
+    pub fn next_merge(&self, now_ms: u64) -> Option<Job> {
+        self.claim(|shared| shared.frozen().or_else(|| shared.holding_log()).or_else(|| shared.idle(now_ms)))
+    }
+
+    fn claim(&self, due: impl Fn(&Shared) -> Option<(usize, Work)>) -> Option<Job> {
         let shared = &self.shared;
         if shared.ensure_writable().is_err() {
             return None;
         }
         loop {
-            let urgent = shared.frozen().or_else(|| shared.holding_log());
-            let (partition, work) = urgent.or_else(|| shared.idle(now_ms)).or_else(|| shared.roomy(now_ms))?;
+            let (partition, work) = due(shared)?;
             let claimed = &shared.partitions[partition].claimed;
             if !claimed.swap(true, Ordering::AcqRel) {
                 return Some(Job { shared: shared.clone(), partition, work });

@@ -3,7 +3,7 @@
 //! Counting below a key is cheap (`count`), so the key is closed in from both sides: by halving what lies between in each
 //! tree in turn, which knows its keys by number, then in each memtable's order. What is left is a few keys to walk over.
 
-use crate::count;
+use crate::count::{self, contradiction};
 use crate::snapshot::Snapshot;
 use crate::{Cursor, Result};
 use std::ops::Bound;
@@ -45,7 +45,7 @@ impl Snapshot {
             };
             while first < end {
                 let middle = first + (end - first) / 2;
-                let Some((key, _)) = tree.nth(middle)? else { break };
+                let Some((key, _)) = tree.nth(middle)? else { return Err(contradiction(tree)) };
                 if search.is_at_or_behind(key)? {
                     first = middle + 1;
                 } else {
@@ -64,6 +64,9 @@ impl Snapshot {
         let mut cursor = self.cursor();
         cursor.seek(&search.lower)?;
         for _ in search.before..i {
+            if cursor.key().is_none() {
+                break;
+            }
             cursor.next()?;
         }
         Ok(cursor.key().is_some().then_some(cursor))

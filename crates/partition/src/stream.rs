@@ -3,8 +3,8 @@
 //! A seek comes in parts that a merge lets all its streams do in turn, so that the memory that one of them waits for comes
 //! in while another one is looked at. This file does not know that there are other streams.
 
-use crate::Result;
 use crate::version::{Layer, successor};
+use crate::{Error, Result};
 use halodb_memtable::{Entry, Found};
 use halodb_wal::Lsn;
 
@@ -105,10 +105,22 @@ impl Stream {
                 memory.aim(key, direction);
                 memory.cursor.land();
             }
-            Stream::Tree(cursor) => match direction {
-                Direction::Forward => cursor.seek(key)?,
-                Direction::Backward => cursor.seek_back(key)?,
-            },
+            Stream::Tree(cursor) => {
+                let is_behind = match direction {
+                    Direction::Forward => {
+                        cursor.seek(key)?;
+                        cursor.key().is_some_and(|found| found < key)
+                    }
+                    Direction::Backward => {
+                        cursor.seek_back(key)?;
+                        cursor.key().is_some_and(|found| found > key)
+                    }
+                };
+                if is_behind {
+                    // Whoever skips a hidden stretch by this would come back for ever.
+                    return Err(Error::corrupt(cursor.tree().snapshot().path(), "the keys of the tree do not ascend"));
+                }
+            }
         }
         Ok(())
     }

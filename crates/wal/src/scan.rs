@@ -12,7 +12,7 @@ use crate::record::{
 };
 use halodb_vfs::mutant;
 
-/// So many zeros are passed over at once.
+/// Where so many zeros follow, all of them but a header's length are passed over at once.
 const ZEROS: u64 = 4096;
 const _: () = assert!(ZEROS.is_multiple_of(ALIGN) && (HEADER_LEN as u64).is_multiple_of(ALIGN));
 

@@ -43,8 +43,11 @@ pub struct Compacted {
     pub pages_freed: u64,
 }
 
+/// So many pages are looked at for each that may be written, before a call ends that found little to do.
+const READ_PER_WRITTEN: u64 = 16;
+
 /// Walks `base` from the key `from` on and rewrites what `goal` asks for, until about `limit_pages` pages were written
-/// (two leaves at least). `base` must be the version that `txn` will replace. The keys and values are the same afterwards.
+/// (two leaves at least), or many times as many looked at. `base` must be the version that `txn` will replace. The keys and values are the same afterwards.
 ///
 /// Costs reading the branches from `from` on, and the leaves if leaves are to be packed; writing what is moved, and the
 /// branches and filters above it. Memory: a few pages per level, and one value above a quarter page at a time.
@@ -59,7 +62,8 @@ pub fn compact(
     limit_pages: u64,
 ) -> Result<Compacted> {
     let output = Output::new(txn, base, 100);
-    let mut walk = Walk { base, output, goal, from, limit_pages, path: Vec::new(), leaves: 0, stopped: None };
+    let mut walk =
+        Walk { base, output, goal, from, limit_pages, path: Vec::new(), leaves: 0, visited: 0, stopped: None };
     let state = match base.top() {
         None => State::Kept,
         Some((at, 0)) => walk.visit_root_leaf(at)?,
@@ -83,6 +87,8 @@ struct Walk<'o, 'p> {
     path: Vec<OpenBranch<'o>>,
     /// Leaves rewritten.
     leaves: u64,
+    /// Branches read, and leaves that they name.
+    visited: u64,
     /// The limit is reached: where to go on.
     stopped: Option<Vec<u8>>,
 }
@@ -119,6 +125,7 @@ impl<'o> Walk<'o, '_> {
     /// Goes through a branch that holds the keys from `start` on and below `end`.
     fn visit_branch(&mut self, at: PageRef, level: u8, start: &[u8], end: Option<&[u8]>) -> Result<State> {
         let base = self.base;
+        self.visit(at)?;
         let branch = base.branch(at, level)?;
         let first = if self.from > start { base.decoded(at, branch.find(self.from))? } else { 0 };
         let opened = OpenBranch { at, level, branch, start: start.to_vec(), index: first, state: State::Kept };
@@ -159,10 +166,21 @@ impl<'o> Walk<'o, '_> {
             }
         }
         self.keep_children(next..branch.len())?;
-        if level == 1 && self.stopped.is_none() && self.output.written >= self.limit_pages {
+        let is_enough = self.output.written >= self.limit_pages
+            || self.visited >= self.limit_pages.saturating_mul(READ_PER_WRITTEN);
+        if level == 1 && self.stopped.is_none() && is_enough {
             self.stopped = end.map(<[u8]>::to_vec);
         }
         Ok(self.path.pop().map_or(State::Kept, |here| here.state))
+    }
+
+    /// Takes note of a page that is looked at: there cannot be more of them than the file has.
+    fn visit(&mut self, at: PageRef) -> Result<()> {
+        self.visited += 1;
+        if self.visited > self.base.snapshot().page_count() {
+            return Err(self.base.corrupt(at, "the tree reaches more pages than there are"));
+        }
+        Ok(())
     }
 
     fn separator_before(&self, at: PageRef, branch: &Branch<'_>, index: usize, start: &[u8]) -> Result<Vec<u8>> {
@@ -186,7 +204,7 @@ impl<'o> Walk<'o, '_> {
     fn open_path(&mut self) -> Result<()> {
         for here in self.path.iter_mut().filter(|here| here.state == State::Kept) {
             here.state = State::Opened;
-            self.output.free_branch(here.at, &here.branch);
+            self.output.free_branch(here.at, &here.branch)?;
             self.output.keep_children(here.at, &here.branch, here.level, &here.start, 0..here.index)?;
         }
         Ok(())
@@ -196,13 +214,16 @@ impl<'o> Walk<'o, '_> {
     fn rewrite_leaf(&mut self, at: PageRef, start: &[u8]) -> Result<()> {
         let base = self.base;
         let leaf = base.leaf(at)?;
-        self.output.free(at);
+        self.output.free(at)?;
         self.output.begin_leaf(start);
         // A planted fault loses the last entry of a leaf that is moved.
         let len = leaf.len() - usize::from(leaf.len() > 1 && mutant("btree.compact-drops-entry"));
         for i in 0..len {
             match self.overflow(at, &leaf, i)? {
-                Some(value) if value.at.id >= self.goal.end => self.output.push_lowered(at, &leaf, i, value)?,
+                // Beyond the limit long values stay where they are; the next round finds them.
+                Some(value) if value.at.id >= self.goal.end && self.output.written < self.limit_pages => {
+                    self.output.push_lowered(at, &leaf, i, value)?;
+                }
                 _ => self.output.push_old(at, &leaf, i)?,
             }
         }
@@ -245,6 +266,7 @@ impl<'o> Walk<'o, '_> {
         let mut rooms = Vec::new();
         for index in first..branch.len() {
             let child = base.child(at, branch, index)?;
+            self.visit(child.at)?;
             let has_values = child.overflow == Overflow::Some;
             rewrite.push(self.may_move(child.at) || (has_values && self.has_value_to_move(child.at)?));
             if self.goal.rewritten_per_won > 0 {

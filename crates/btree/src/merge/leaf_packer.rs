@@ -76,8 +76,10 @@ impl LeafPacker {
                 return Err("its keys do not ascend");
             }
         }
-        let size =
-            Size { key_len: key_len as u16, payload_len: payload.len() as u16, shared: shared as u16, place, expiry };
+        const LONG: &str = "one of its entries is longer than a page";
+        let key_len = u16::try_from(key_len).map_err(|_| LONG)?;
+        let payload_len = u16::try_from(payload.len()).map_err(|_| LONG)?;
+        let size = Size { key_len, payload_len, shared: shared as u16, place, expiry };
         self.buffer.extend_from_slice(payload);
         let entry = Entry { key_at, size };
         self.measure.add(&entry);

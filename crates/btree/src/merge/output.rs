@@ -89,7 +89,7 @@ impl<'o, 'p> Output<'o, 'p> {
         self.write_value(to, base.overflow_value(from)?)?;
         // A planted fault forgets where the value was.
         if !mutant("btree.compact-frees-nothing") {
-            self.free(from.at);
+            self.free(from.at)?;
         }
         let record = base.decoded(at, leaf.record(i))?;
         let expiry = base.decoded(at, leaf.expiry(i))?;
@@ -148,12 +148,12 @@ impl<'o, 'p> Output<'o, 'p> {
         let at = page.item.child.at;
         if page.level == 0 {
             let leaf = base.leaf(at)?;
-            self.free(at);
+            self.free(at)?;
             self.begin_leaf(page.item.separator);
             return (0..leaf.len()).try_for_each(|i| self.push_old(at, &leaf, i));
         }
         let branch = base.branch(at, page.level)?;
-        self.free_branch(at, &branch);
+        self.free_branch(at, &branch)?;
         self.keep_children(at, &branch, page.level, page.item.separator, 0..branch.len())
     }
 
@@ -187,18 +187,27 @@ impl<'o, 'p> Output<'o, 'p> {
         Ok(())
     }
 
-    /// Gives up a page or extent of the old tree.
-    pub(super) fn free(&mut self, at: PageRef) {
+    /// Gives up a page or extent of the old tree. More of them than the file has pages are those of a tree that comes back to
+    /// itself.
+    pub(super) fn free(&mut self, at: PageRef) -> Result<()> {
+        if at.stamp == self.txn.stamp() {
+            // The transaction would take it for one of its own.
+            return Err(self.base.corrupt(at, "it claims to be of a generation that is only being written"));
+        }
         self.freed += u64::from(at.pages);
+        if self.freed > self.base.snapshot().page_count() {
+            return Err(self.base.corrupt(at, "the tree reaches more pages than there are"));
+        }
         self.txn.free(at);
+        Ok(())
     }
 
     /// Gives up a branch and its filters, not what is below.
-    pub(super) fn free_branch(&mut self, at: PageRef, branch: &branch::Branch<'_>) {
+    pub(super) fn free_branch(&mut self, at: PageRef, branch: &branch::Branch<'_>) -> Result<()> {
         if let Some(filter) = branch.filter() {
-            self.free(filter);
+            self.free(filter)?;
         }
-        self.free(at);
+        self.free(at)
     }
 
     /// Gives up the extent of entry `i` of an old leaf, if it has one.
@@ -207,7 +216,7 @@ impl<'o, 'p> Output<'o, 'p> {
         if let Some(reference) = self.base.decoded(at, record.overflow())?
             && !mutant("btree.leak-value")
         {
-            self.free(reference.at);
+            self.free(reference.at)?;
         }
         Ok(())
     }
@@ -220,11 +229,10 @@ impl<'o, 'p> Output<'o, 'p> {
                 let leaf = base.leaf(child.at)?;
                 (0..leaf.len()).try_for_each(|i| self.free_value(child.at, &leaf, i))?;
             }
-            self.free(child.at);
-            return Ok(());
+            return self.free(child.at);
         }
         let branch = base.branch(child.at, level)?;
-        self.free_branch(child.at, &branch);
+        self.free_branch(child.at, &branch)?;
         (0..branch.len()).try_for_each(|i| self.free_subtree(base.child(child.at, &branch, i)?, level - 1))
     }
 
@@ -261,7 +269,7 @@ impl<'o, 'p> Output<'o, 'p> {
             if branch.len() > 1 {
                 break;
             }
-            self.free_branch(root.at, &branch);
+            self.free_branch(root.at, &branch)?;
             root = base.child(root.at, &branch, 0)?;
             level -= 1;
         }

@@ -187,7 +187,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     fn open_path(&mut self) -> Result<()> {
         for here in self.path.iter_mut().filter(|here| here.state == State::Kept) {
             here.state = State::Opened;
-            self.output.free_branch(here.at, &here.branch);
+            self.output.free_branch(here.at, &here.branch)?;
             self.output.keep_children(here.at, &here.branch, here.level, &here.start, 0..here.index)?;
         }
         Ok(())
@@ -279,7 +279,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     fn pass(&mut self, here: &mut OpenLeaf<'o, '_>, until: usize) -> Result<()> {
         if here.state == State::Kept {
             self.open_path()?;
-            self.output.free(here.at);
+            self.output.free(here.at)?;
             self.output.begin_leaf(here.start);
             here.state = State::Opened;
         }
