@@ -35,14 +35,16 @@ fn deletes(keys: impl Iterator<Item = u32>) -> Sorted {
 }
 
 /// Pages of a file that holds the same entries, built at once; and how many the shrunk one may have: leaves packed to 97 %, and
-/// room to write once more what is above the leaves.
+/// with the smallest pages, where a branch and its filters are a large part of what is below it, room to write those once more.
 fn fresh_pages(rig: &Rig) -> (u64, u64) {
-    let mut fresh = Rig::new(rig.pager.identity().page_size, rig.options.filter_bits_per_key);
+    let page_size = rig.pager.identity().page_size;
+    let mut fresh = Rig::new(page_size, rig.options.filter_bits_per_key);
     let edits = rig.model.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
     fresh.merge(&Sorted { edits, ..Sorted::default() }, 100, u64::MAX);
     let pages = fresh.pager.stats().pages;
     let leaves = fresh.tree().shape().unwrap().last().map_or(0, |leaves| leaves.pages);
-    (pages, pages + pages / 33 + 4 + (pages - leaves))
+    let above = if page_size == 4096 { pages - leaves } else { 0 };
+    (pages, pages + pages / 33 + 4 + above)
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn after_deleting_every_second_key_bit_by_bit_the_file_is_as_small_as_a_new_one(
         // Once more: there is little to do, and nothing is undone.
         let again = shrink(&rig, 64).so_far();
         assert!(again.pages_written <= after.pages / 4, "{again:?}");
-        assert!(rig.pager.stats().pages <= most);
+        assert!(rig.pager.stats().pages <= if page_size == 4096 { most } else { after.pages });
     }
 }
 
