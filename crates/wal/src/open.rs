@@ -53,6 +53,7 @@ impl Wal {
             options,
             buffer: Buffer::new(at, VecDeque::new()),
             segments,
+            synced: Lsn(0),
         }))
     }
 }
@@ -82,11 +83,15 @@ impl Recovery {
             let (number, len) = (newest.number + 1, self.options.segment_bytes);
             buffer.spares = VecDeque::from([files::prepare(&*self.vfs, &self.dir, number, len, None)?]);
         }
-        // The close record may be in the page cache only: it goes out once more, together with the open record.
+        // The close record may be in the page cache only: it goes out once more, together with the open record. Until
+        // then it is not durable, and nobody may state that it is.
         buffer.write_again(unproven.clone());
+        // A planted fault believes that what is read is on the disk.
+        let trusting = unproven.is_empty() || mutant("wal.trust-close-marker");
+        let synced = if trusting { self.last } else { self.proven };
         let time_ms = self.last_time_ms;
         let live = self.chain.live.clone();
-        let wal = self.assemble(buffer, live);
+        let wal = self.assemble(buffer, live, synced);
         // Its level makes every weaker commit behind it wait for its sync.
         if !mutant("wal.no-open-record") {
             wal.sequence().push_mark(RecordKind::Open, time_ms, Durability::Sync);
@@ -121,7 +126,8 @@ impl Recovery {
         let at = Position { file, header, offset: RECORDS_START, next: header.first_lsn, last: self.last };
         let mut live = self.chain.live.clone();
         live.push(header);
-        Ok(self.assemble(Buffer::new(at, spares), live))
+        let last = self.last;
+        Ok(self.assemble(Buffer::new(at, spares), live, last))
     }
 
     /// The spare files, under names that are durable: those that were found may exist in the cache only.
@@ -155,9 +161,9 @@ impl Recovery {
         Ok((header, made.file))
     }
 
-    fn assemble(self, buffer: Buffer, live: Vec<SegmentHeader>) -> Wal {
+    fn assemble(self, buffer: Buffer, live: Vec<SegmentHeader>, synced: Lsn) -> Wal {
         let segments = Segments::new(live, self.chain.leftovers, Lsn(0));
-        Wal::assemble(Parts { vfs: self.vfs, dir: self.dir, options: self.options, buffer, segments })
+        Wal::assemble(Parts { vfs: self.vfs, dir: self.dir, options: self.options, buffer, segments, synced })
     }
 }
 

@@ -29,10 +29,10 @@ fn load(a: &AtomicU64) -> Lsn {
 }
 
 impl Progress {
-    /// Everything up to `last` is there, written and synced.
-    pub(crate) fn new(last: Lsn) -> Self {
+    /// Everything up to `last` is there and written, and up to `synced` also synced.
+    pub(crate) fn new(last: Lsn, synced: Lsn) -> Self {
         let at = || AtomicU64::new(last.0);
-        Self { appended: at(), written: at(), synced: at(), settled: at(), ..Self::default() }
+        Self { appended: at(), written: at(), synced: AtomicU64::new(synced.0), settled: at(), ..Self::default() }
     }
 
     pub(crate) fn reached(&self, level: Durability) -> Lsn {

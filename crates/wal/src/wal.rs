@@ -40,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) options: WalOptions,
     pub(crate) buffer: Buffer,
     pub(crate) segments: Segments,
+    /// Greatest LSN that is durable: what is above it waits in the buffer to be written once more.
+    pub(crate) synced: Lsn,
 }
 
 /// Plain numbers about the log.
@@ -65,7 +67,7 @@ impl Wal {
         let group = Group::new(parts.tail());
         Wal {
             group,
-            progress: Progress::new(parts.buffer.at.last),
+            progress: Progress::new(parts.buffer.at.last, parts.synced),
             first: parts.buffer.at.next,
             vfs: parts.vfs,
             dir: parts.dir,

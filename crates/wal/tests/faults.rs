@@ -263,6 +263,69 @@ fn a_close_marker_whose_sync_failed_is_made_durable_by_the_life_that_builds_on_i
     }
 }
 
+/// The marker of a close whose sync failed is read from the cache. Whoever asks how far the log is durable, to write it into a
+/// meta, must not be told of the marker before it is on the disk.
+#[test]
+fn a_close_marker_that_may_be_in_the_cache_only_does_not_count_as_durable() {
+    // The sync of the marker fails; or its writes come short for ever, and only the last of the zeros behind it is missing.
+    for (call, fault) in [(1, Fault::SyncFailsClean), (0, Fault::Short)] {
+        let sim = disk();
+        let options = || halodb_wal::WalOptions { first_segment_bytes: 16 << 10, ..options() };
+        let wal = Wal::create(std::sync::Arc::new(sim.clone()), &dir(), options()).unwrap();
+        let commit = wal.append(vec![1; 100], 0, Sync).unwrap();
+        sim.inject(call, fault, Repeat::Sticky);
+        assert!(wal.close(0).is_err());
+        sim.heal();
+        drop(wal);
+        let (recovery, _) = recover(&sim).unwrap();
+        let marker = recovery.last();
+        assert!(recovery.clean() && marker > commit, "{fault:?}: the marker is there, as far as one can see");
+        let wal = recovery.into_wal().unwrap();
+        assert!(wal.synced() >= commit && wal.synced() < marker, "{fault:?}: {} of {marker}", wal.synced());
+        assert_eq!(wal.settled(), marker);
+
+        // What a meta may state now is true after a loss of power,
+        let known = Known { synced: wal.synced(), ..Known::default() };
+        let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
+        assert_eq!(recover_known(&after, known).unwrap().1.len(), 1, "{fault:?}");
+        // and what it may state when somebody has waited for the marker, too.
+        wal.wait_durable(marker).unwrap();
+        let known = Known { synced: wal.synced(), ..Known::default() };
+        assert!(known.synced >= marker);
+        let after = sim.crash_image(sim.ops(), CrashMode::Strict, 0);
+        assert_eq!(recover_known(&after, known).unwrap().1.len(), 1, "{fault:?}");
+    }
+}
+
+/// The first record of the next life stands behind that marker, in the same write. A power loss may keep the record and lose
+/// the marker: that is a tail, unless the record claims that the marker was durable. Then the log was refused.
+#[test]
+fn a_torn_write_behind_a_close_marker_that_was_never_durable_is_a_tail() {
+    for size in (0..1024).step_by(8) {
+        let sim = disk();
+        let options = || halodb_wal::WalOptions { first_segment_bytes: 16 << 10, ..options() };
+        let wal = Wal::create(std::sync::Arc::new(sim.clone()), &dir(), options()).unwrap();
+        wal.append(vec![1; size], 0, Sync).unwrap();
+        sim.inject(1, Fault::SyncFailsClean, Repeat::Once);
+        assert!(wal.close(0).is_err());
+        drop(wal);
+        let opened = sim.ops();
+        let (wal, _) = reopen(&sim);
+        wal.append(vec![2], 0, Sync).unwrap();
+        drop(wal);
+        for at in opened..=sim.ops() {
+            for (mode, seed) in
+                [CrashMode::Random, CrashMode::Garbage].into_iter().flat_map(|m| (0..6).map(move |s| (m, s)))
+            {
+                let after = sim.crash_image(at, mode, seed);
+                let commits =
+                    recover(&after).unwrap_or_else(|e| panic!("{size} bytes, {mode:?} {seed} at {at}: {e}")).1;
+                assert!(!commits.is_empty(), "{size} bytes, {mode:?} {seed} at {at}");
+            }
+        }
+    }
+}
+
 /// A process opens a log that was closed in order and prepares a segment, or recycles one, but dies before the directory is
 /// synchronised, or sees that fail. The log still ends with its close marker. The next process found the file by a name that
 /// was in the cache only, wrote acknowledged records to it, and lost them with the name.

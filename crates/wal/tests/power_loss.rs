@@ -139,10 +139,12 @@ fn crash(sim: &SimVfs, world: &World, at: u64, mode: CrashMode, seed: u64, depth
     next.applied.push((0, known.applied_min.0));
     next.given.extend(commits.into_iter().map(|(lsn, payload)| (lsn, (0, payload))));
     // What survived a power loss once survives the next one as well: it was rewritten, or it is not built upon.
-    let (last, clean) = (recovery.last().0, recovery.clean());
+    let (last, clean, proven) = (recovery.last().0, recovery.clean(), recovery.proven());
     let opened = recovery.into_wal().unwrap();
     next.answers.push((image.ops(), last, Sync));
-    assert_eq!((opened.settled(), opened.synced()), (Lsn(last), Lsn(last)));
+    // The marker of a clean close is written again with the first commit only.
+    let durable = if clean { proven } else { Lsn(last) };
+    assert_eq!((opened.settled(), opened.synced()), (Lsn(last), durable));
     let answered = world.answered(at, Memory);
     let first = opened.sequence().next().0;
     assert!(first > answered, "LSN {answered} was answered and would be given out again");

@@ -340,6 +340,10 @@ struct NextLife {
 const RECOVERY: u64 = 40;
 const FIRST_MERGE: u64 = 12;
 
+/// Operations after an open that are taken several times each: the first write stands behind what the open took for durable.
+const FIRST_WRITES: u64 = 3;
+const TORN_WAYS: u64 = 6;
+
 impl NextLife {
     /// Moments, and what the power leaves. What the dead process could not synchronise is lost with what was built on it, which
     /// shows where all that is pending goes; what overwrites the only proof of it shows where that is torn.
@@ -350,6 +354,9 @@ impl NextLife {
         let securing = recovery.chain(self.merging..self.merging + FIRST_MERGE);
         for at in securing {
             moments.push((at, rng.pick(&[CrashMode::Garbage, CrashMode::Random])));
+        }
+        for at in opened..opened + FIRST_WRITES {
+            moments.extend((0..TORN_WAYS).map(|_| (at, rng.pick(&[CrashMode::Garbage, CrashMode::Random]))));
         }
         moments
     }
