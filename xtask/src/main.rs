@@ -14,7 +14,7 @@ use xtask::campaign::schedules::{Checker, Extent};
 use xtask::campaign::{
     Aim, Plan, corrupt, crash, faults, isolation, kill, model, mortal, report, schedules, session, soak,
 };
-use xtask::fuzz::{self, Fuzzer};
+use xtask::fuzz::{self, Fuzzer, Watched};
 use xtask::tidy::{self, Sources};
 
 /// The project's verbs.
@@ -100,6 +100,9 @@ enum Verb {
         /// Writes the inputs that the targets make themselves into fuzz/corpus.
         #[arg(long, conflicts_with_all = ["input", "replay"])]
         write_seeds: bool,
+        /// Without AddressSanitizer: several times faster, and enough where no code is unsafe. Counted apart.
+        #[arg(long)]
+        without_sanitizer: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -247,14 +250,15 @@ fn main() -> ExitCode {
         Verb::PowercutJanitor { path } => {
             powercut::janitor(&path).map_or_else(|what| fail(&what), |()| ExitCode::SUCCESS)
         }
-        Verb::Fuzz { target, input, replay, write_seeds, common } => {
+        Verb::Fuzz { target, input, replay, write_seeds, without_sanitizer, common } => {
+            let watched = if without_sanitizer { Watched::Not } else { Watched::Sanitizer };
             let what = match (input, replay, write_seeds) {
                 (Some(input), _, _) => Fuzzing::Input(input),
                 (None, true, _) => Fuzzing::Replay,
                 (None, false, true) => Fuzzing::WriteSeeds,
                 _ => Fuzzing::Search,
             };
-            run_fuzz(&target, &what, &common).unwrap_or_else(|what| fail(&format!("fuzz: {what}")))
+            run_fuzz(&target, &what, watched, &common).unwrap_or_else(|what| fail(&format!("fuzz: {what}")))
         }
         Verb::Isolation { common, history } => {
             let plan = common.plan(50);
@@ -355,7 +359,7 @@ enum Fuzzing {
     WriteSeeds,
 }
 
-fn run_fuzz(target: &str, what: &Fuzzing, common: &Common) -> Result<ExitCode, String> {
+fn run_fuzz(target: &str, what: &Fuzzing, watched: Watched, common: &Common) -> Result<ExitCode, String> {
     let targets = fuzz::chosen(target)?;
     let reports = match what {
         Fuzzing::Replay => vec![fuzz::replay(&root(), &targets)],
@@ -365,9 +369,9 @@ fn run_fuzz(target: &str, what: &Fuzzing, common: &Common) -> Result<ExitCode, S
             return Ok(ExitCode::SUCCESS);
         }
         Fuzzing::Input(_) if targets.len() != 1 => return Err("an input belongs to one target: name it".to_owned()),
-        Fuzzing::Input(input) => vec![Fuzzer::build(&root())?.run_input(targets[0], input)?],
+        Fuzzing::Input(input) => vec![Fuzzer::build(&root(), watched)?.run_input(targets[0], input)?],
         Fuzzing::Search => {
-            let fuzzer = Fuzzer::build(&root())?;
+            let fuzzer = Fuzzer::build(&root(), watched)?;
             // Without a number of runs the time is the limit.
             let plan = common.plan(0);
             let mut reports = Vec::new();
