@@ -13,6 +13,7 @@ use halodb_pager::{PageRef, Pager, PagerStats};
 use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a compaction won and cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +108,11 @@ impl Compactor {
             self.partition += 1;
             self.shrink = Shrink::new(Shrink::TIGHT);
         }
-        Ok(self.partition == self.shared.partitions.len())
+        let finished = self.partition == self.shared.partitions.len();
+        if finished {
+            self.shared.give_log_back()?;
+        }
+        Ok(finished)
     }
 
     /// About how far it is, from 0 to 1.
@@ -216,6 +221,19 @@ impl Shared {
         let worth_a_list = pages(CHUNK_BYTES).max(8 * stats.free_list);
         let sixteenth = (stats.pages / 16).max(LEAST_CHUNK_PAGES);
         pages(self.options.chunk_bytes).min(worth_a_list).min(sixteenth).max(1)
+    }
+
+    /// Whoever asks for small files wants none of the log that the trees make needless, and no segments in reserve.
+    fn give_log_back(&self) -> Result<()> {
+        let last_commit = Lsn(self.last_commit.load(Ordering::Acquire)).max(self.replayed_to);
+        for partition in 0..self.partitions.len() {
+            if self.findable_applied(partition)? < last_commit {
+                self.advance_idle(partition)?;
+            }
+        }
+        self.recycle_log()?;
+        self.wal.trim().map_err(|e| self.log_failed(e))?;
+        Ok(())
     }
 
     fn page_file_bytes(&self) -> u64 {

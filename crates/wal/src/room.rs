@@ -115,6 +115,38 @@ impl Wal {
         }
     }
 
+    /// Deletes the segments that are prepared for later, newest first, the directory synchronised before the next. Returns their
+    /// bytes. The next commit that needs one prepares it again, which writes a whole segment of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be removed: it stays prepared. [`Error::Poisoned`] if the log is, or if the directory cannot be
+    /// synchronised.
+    pub fn trim(&self) -> Result<u64> {
+        let _preparing = self.preparing.lock();
+        let mut freed = 0;
+        loop {
+            let spare = {
+                let mut buffer = self.buffer.lock();
+                if buffer.poisoned {
+                    return Err(Error::Poisoned);
+                }
+                // The last one: the names of the others go on without a gap.
+                buffer.spares.pop_back()
+            };
+            let Some(spare) = spare else { return Ok(freed) };
+            let path = segment::path_of(&self.dir, spare.number);
+            if let Err(e) = self.vfs.remove_file(&path) {
+                self.buffer.lock().spares.push_back(spare);
+                return Err(Error::io("remove", &path)(e));
+            }
+            if let Err(e) = self.vfs.sync_dir(&self.dir) {
+                self.poison(Error::io("synchronise", &self.dir)(e).to_string());
+                return Err(Error::Poisoned);
+            }
+            freed += spare.len;
+        }
+    }
+
     /// Renames segment `number` to the next free number if it is of the usual length and wanted, else removes it.
     fn dispose(&self, number: u64, len: Option<u64>) -> Result<()> {
         let path = segment::path_of(&self.dir, number);

@@ -91,6 +91,11 @@ impl World {
                 if let Err(e) = wal.recycle(Lsn(applied + 1)) {
                     self.note(wal, &e);
                 }
+                if n % 20 == 0
+                    && let Err(e) = wal.trim()
+                {
+                    self.note(wal, &e);
+                }
                 if let Err(e) = wal.idle(n) {
                     self.note(wal, &e);
                 }

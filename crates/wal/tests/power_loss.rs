@@ -73,7 +73,7 @@ fn append(wal: &Wal, sim: &SimVfs, world: &mut World, dice: &mut Dice, level: Du
 /// Some random actions; returns the log, which may have been closed or killed and opened again in between.
 fn live(mut wal: Wal, sim: &SimVfs, world: &mut World, dice: &mut Dice, actions: u64) -> Wal {
     for _ in 0..actions {
-        match dice.below(20) {
+        match dice.below(21) {
             0..8 => append(&wal, sim, world, dice, Sync),
             8..11 => append(&wal, sim, world, dice, Buffered),
             11..14 => append(&wal, sim, world, dice, Memory),
@@ -88,6 +88,7 @@ fn live(mut wal: Wal, sim: &SimVfs, world: &mut World, dice: &mut Dice, actions:
                 world.applied.push((sim.ops(), applied));
                 wal.recycle(Lsn(applied + 1)).unwrap();
             }
+            19 => drop(wal.trim().unwrap()),
             18 => {
                 wal.close(0).unwrap();
                 drop(wal);

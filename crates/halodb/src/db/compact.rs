@@ -10,7 +10,7 @@ use crate::Result;
 impl Db {
     /// Merges what is in memory, and brings the page files down to what lives in them: leaves with room are packed, pages
     /// move towards the beginning, and the end is cut off. Needs no second copy of the data: the files grow by a few
-    /// megabytes, or a sixteenth, at most.
+    /// megabytes, or a sixteenth, at most. Then the log is brought down to the segment that is written.
     ///
     /// Reads, writes and merges go on meanwhile; a merge may wait for tens of milliseconds. What a power cut or an error
     /// interrupts is as good as before. Pages that a snapshot or an iterator holds stay: [`Compaction::held_back`].
