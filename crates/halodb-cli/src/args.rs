@@ -95,6 +95,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example: export backup.jsonl\n         halodb export | gzip > backup.jsonl.gz\n\
                       The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
     Export(Export),
+    /// Copy the whole database, as it is now, into a new directory; reads and writes go on
+    #[command(after_help = "Example: backup /backups/monday\n\
+                      The directory must not exist, or be empty. `restore` makes a database of it again.")]
+    Backup(Backup),
+    /// Verify a backup and make a database of it
+    #[command(after_help = "Example: restore /backups/monday data\n         restore /backups/monday --verify\n\
+                      A database that is there already is replaced only if you say so; a power cut leaves the old one or\n\
+                      the new one.")]
+    Restore(Restore),
     /// Sizes and counters of the database
     #[command(after_help = "Example: stats --format json")]
     Stats,
@@ -250,6 +259,29 @@ pub(crate) struct Export {
     pub(crate) path: PathBuf,
 }
 
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The directory to make; its parent must exist
+    pub(crate) dir: PathBuf,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Directory of the backup; it is only read
+    pub(crate) backup: PathBuf,
+    /// Directory of the database to make; its parent must exist
+    #[arg(required_unless_present = "verify")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Do not ask before a database is replaced
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Only compare every byte with the checksums
+    #[arg(long, conflicts_with_all = ["dir", "yes"])]
+    pub(crate) verify: bool,
+}
+
 /// Arguments of `tree`.
 #[derive(Debug, Args)]
 pub(crate) struct Tree {
@@ -328,9 +360,12 @@ impl Command {
     pub(crate) fn needs(&self) -> Needs {
         match self {
             Command::Put(_) | Command::Delete(_) | Command::Clear(_) | Command::Import(_) => Needs::Created,
-            Command::Doctor(_) | Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => {
-                Needs::Nothing
-            }
+            Command::Restore(_)
+            | Command::Doctor(_)
+            | Command::Config(_)
+            | Command::Help(_)
+            | Command::Version
+            | Command::Quit => Needs::Nothing,
             _ => Needs::Existing,
         }
     }

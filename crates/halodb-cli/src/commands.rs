@@ -1,6 +1,7 @@
 //! What each command does. Every command gets the session and its parsed arguments; none knows whether it was typed, piped
 //! or given as program arguments, except where the product says that this matters (asking, and where a list stops).
 
+mod backup;
 mod browse;
 mod care;
 mod clear;
@@ -43,6 +44,8 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Clear(clear) => clear::clear(session, clear, form)?,
         Command::Import(import) => transfer::import(session, import, format)?,
         Command::Export(export) => transfer::export(session, export, format)?,
+        Command::Backup(backup) => backup::backup(session, backup, form)?,
+        Command::Restore(restore) => backup::restore(session, restore, form)?,
         Command::Stats => shape::stats(session, form)?,
         Command::Tree(tree) => shape::tree(session, tree, form)?,
         Command::Space => space::space(session, form)?,

@@ -283,6 +283,7 @@ fn classify(kind: ErrorKind) -> (Code, &'static str) {
         ErrorKind::Busy => (Code::Conflict, "busy"),
         ErrorKind::TooOld => (Code::Usage, "too_old"),
         ErrorKind::Config => (Code::Config, "config"),
+        ErrorKind::Cancelled => (Code::Interrupted, "interrupted"),
         _ => (Code::Io, "other"),
     }
 }

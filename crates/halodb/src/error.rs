@@ -57,6 +57,8 @@ pub enum ErrorKind {
     Closed,
     /// The database was opened by the process that this one was forked from.
     Forked,
+    /// The caller asked for an end of what was being done. Nothing was changed.
+    Cancelled,
 }
 
 /// A failure: ask [`kind`](Error::kind), [`hint`](Error::hint), [`is_retryable`](Error::is_retryable) and
@@ -216,6 +218,7 @@ fn kind_of(kind: engine::ErrorKind) -> ErrorKind {
         From::Version => ErrorKind::Version,
         From::Config => ErrorKind::Config,
         From::Closed => ErrorKind::Closed,
+        From::Cancelled => ErrorKind::Cancelled,
         // A kind that the engine has and this crate has no name for yet is at least a failed call.
         _ => ErrorKind::Io,
     }

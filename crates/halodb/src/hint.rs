@@ -11,6 +11,8 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     let text = match error.kind() {
         // The sentence itself names the value and the limit.
         ErrorKind::InvalidInput => return None,
+        // It was asked for.
+        ErrorKind::Cancelled => return None,
         ErrorKind::NotADatabase => {
             "choose a directory that is empty or does not exist yet, or one that holds a database"
         }

@@ -73,6 +73,7 @@ mod iter;
 mod key;
 mod keyspace;
 mod pins;
+mod restore;
 mod scan;
 mod settings;
 mod short;
@@ -91,11 +92,13 @@ pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
 pub use pins::HeldSnapshot;
+pub use restore::Restore;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use write::{Commit, Condition, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
+pub use halodb_partition::{BackupReport, CopyProgress, CopyStep, RestoreReport};
 pub use halodb_partition::{
     CheckReport, Compaction, Depth, Finding, LogSpace, OpenReport, OtherFile, PartitionShape, PartitionSpace, Stats,
     Value,

@@ -51,6 +51,8 @@ pub(crate) struct Version {
     meta: Meta,
     mapping: Arc<Mapping>,
     verified: Verified,
+    /// The version that this one is another look at: that one is registered, as long as this one lives.
+    looks_at: Option<Arc<Version>>,
 }
 
 /// The next version's serial number.
@@ -60,13 +62,29 @@ impl Version {
     pub(crate) fn new(shared: &Arc<Shared>, meta: Meta, mapping: Arc<Mapping>, verified: Verified) -> Arc<Self> {
         shared.live.lock().insert(meta.generation, meta.page_count);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Version { serial, shared: shared.clone(), meta, mapping, verified })
+        Arc::new(Version { serial, shared: shared.clone(), meta, mapping, verified, looks_at: None })
+    }
+
+    /// The same version, none of whose pages counts as verified.
+    fn unverified(this: &Arc<Self>) -> Arc<Self> {
+        let mut verified = Verified::default();
+        verified.grow(this.meta.page_count);
+        Arc::new(Version {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            shared: this.shared.clone(),
+            meta: this.meta.clone(),
+            mapping: this.mapping.clone(),
+            verified,
+            looks_at: Some(this.clone()),
+        })
     }
 }
 
 impl Drop for Version {
     fn drop(&mut self) {
-        self.shared.live.lock().remove(&self.meta.generation);
+        if self.looks_at.is_none() {
+            self.shared.live.lock().remove(&self.meta.generation);
+        }
     }
 }
 
@@ -77,6 +95,13 @@ impl Snapshot {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.version.shared
+    }
+
+    /// The same version as if the file had just been opened: each page is read from the file and verified again at its
+    /// first touch. For whoever must not hand on what went bad since somebody else looked at it. Costs a bit per page.
+    #[must_use]
+    pub fn unverified(&self) -> Snapshot {
+        Snapshot::of(Version::unverified(&self.version))
     }
 
     #[inline]

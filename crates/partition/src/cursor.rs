@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
+use halodb_btree::Expiry;
 
 /// A position in a snapshot; on no key before the first move and past either end. Owns its snapshot, so it is
 /// `'static` and pins what it reads until it is dropped.
@@ -97,6 +98,11 @@ impl Cursor {
     #[inline]
     pub fn value(&self) -> Result<Option<&[u8]>> {
         self.sources.value()
+    }
+
+    /// When the value of the key it is on expires.
+    pub(crate) fn expiry(&self) -> Result<Expiry> {
+        self.sources.expiry()
     }
 
     #[inline]

@@ -24,6 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) const LOCK: &str = "LOCK";
+/// What a backup is, and the checksums of its files: a directory with it is no database to work in.
+pub(crate) const BACKUP: &str = "BACKUP";
+/// The mark of a directory in which something is being made: whatever else it holds is not whole.
+pub(crate) const UNFINISHED: &str = "UNFINISHED";
+/// What becomes of that mark when everything is whole, until the directory has its name. In its place it means nothing.
+pub(crate) const FINISHED: &str = "FINISHED";
+pub(crate) const CONFIG: &str = "halodb.toml";
 const WAL: &str = "wal";
 const TREE: &str = "tree.db";
 /// Where the log prepares a segment before it gives it its name.
@@ -110,10 +117,18 @@ pub(crate) fn missing(dir: &Path) -> Error {
 /// Whether a directory without a MANIFEST may become a database. Called before anything is written, the lock included.
 pub(crate) fn refuse_foreign(vfs: &dyn Vfs, dir: &Path, create: Create) -> Result<()> {
     let entries = vfs.read_dir(dir).map_err(|e| Error::io("list", dir, e))?;
+    if let Some(entry) = entries.iter().find(|e| matches!(e.name.as_str(), BACKUP | UNFINISHED)) {
+        let what = if entry.name == BACKUP {
+            "a backup, which stays as it is: restore it into another directory and open that"
+        } else {
+            "an unfinished backup or restore, of no use but to the process that writes it"
+        };
+        return Err(Error::new(ErrorKind::NotADatabase, format!("{} is {what}", dir.display())));
+    }
     if entries.iter().any(|e| e.name == manifest::NAME) {
         return Ok(());
     }
-    if let Some(other) = entries.iter().find(|e| !is_ours(&e.name)) {
+    if let Some(other) = entries.iter().find(|e| !is_ours_but_manifest(&e.name)) {
         let message = format!("{} is not a HaloDB database: it holds {:?} and no MANIFEST", dir.display(), other.name);
         return Err(Error::new(ErrorKind::NotADatabase, message));
     }
@@ -127,8 +142,19 @@ fn is_partition(name: &str) -> bool {
     name.len() == 4 && name.starts_with('p') && name[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
-fn is_ours(name: &str) -> bool {
-    matches!(name, LOCK | WAL | manifest::TEMPORARY_NAME | "halodb.toml") || is_partition(name)
+/// Whether a database has an entry of that name, its MANIFEST aside.
+fn is_ours_but_manifest(name: &str) -> bool {
+    matches!(name, LOCK | WAL | manifest::TEMPORARY_NAME | CONFIG) || is_partition(name)
+}
+
+/// Whether a database has an entry of that name.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name == manifest::NAME || is_ours_but_manifest(name)
+}
+
+/// Whether a backup, finished or not, has an entry of that name beside those of a database.
+pub(crate) fn is_of_backup(name: &str) -> bool {
+    matches!(name, UNFINISHED | FINISHED) || name.starts_with(BACKUP)
 }
 
 fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<DirEntry>> {

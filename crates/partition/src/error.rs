@@ -45,6 +45,8 @@ pub enum ErrorKind {
     Config,
     /// The database is closed.
     Closed,
+    /// The caller asked for an end. Nothing was changed.
+    Cancelled,
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -1,5 +1,6 @@
 //! The bytes of `testdata/*.hex`, which `docs/format` shows, are the bytes this crate writes.
 
+use crate::backup_file::{BackupReport, Seal};
 use crate::checkpoint::Checkpoint;
 use crate::{Batch, Manifest};
 use halodb_wal::Lsn;
@@ -44,4 +45,18 @@ fn a_batch_is_written_as_documented() {
 fn a_checkpoint_is_written_as_documented() {
     let checkpoint = Checkpoint { applied: Lsn(1000), synced: Lsn(1017) };
     check(&checkpoint.encode(), include_str!("../testdata/checkpoint.hex"));
+}
+
+#[test]
+fn a_backup_is_described_as_documented() {
+    let seals = [(96, 0x1111), (8192, 0x2222), (65536, 0x3333)].map(|(len, sum)| Seal { len, sum });
+    let report = BackupReport {
+        uuid: *b"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f",
+        incarnation: 1,
+        seq: Lsn(1000),
+        time_ms: 1_700_000_000_000,
+        keys: 5,
+        seals: seals.to_vec(),
+    };
+    check(&report.encode(), include_str!("../testdata/backup.hex"));
 }

@@ -36,10 +36,15 @@
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
+//! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one) · `backup`, `backup_tree`,
+//! `backup_place`, `backup_file`, `restore` (copies and their way back).
 
 #![forbid(unsafe_code)]
 
+mod backup;
+mod backup_file;
+mod backup_place;
+mod backup_tree;
 mod batch;
 mod check;
 mod checkpoint;
@@ -62,6 +67,7 @@ mod open;
 mod options;
 mod patient;
 mod readout;
+mod restore;
 mod routing;
 mod salvage;
 mod set;
@@ -74,6 +80,9 @@ mod sync;
 mod value;
 mod version;
 
+pub use backup_file::BackupReport;
+pub use backup_place::Existing;
+pub use backup_tree::{CopyProgress, CopyStep, OnProgress};
 pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
 pub use commit::{Expect, Outcome};
@@ -86,6 +95,7 @@ pub use jobs::Job;
 pub use manifest::Manifest;
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
 pub use readout::BehindGaps;
+pub use restore::{RestoreReport, restore, verify};
 pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;

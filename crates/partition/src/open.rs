@@ -19,7 +19,7 @@ use crate::{Error, ErrorKind, Result};
 use halodb_btree::{Tree, TreeOptions};
 use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_pager::{Access, Pager};
-use halodb_vfs::{Vfs, mutant};
+use halodb_vfs::{Lock, Vfs, mutant};
 use halodb_wal::{Known, Lsn, Record, RecordKind, Recovery, Wal};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -44,6 +44,18 @@ impl PartitionSet {
         directory::ensure_dir(&*vfs, dir, options.create)?;
         directory::refuse_foreign(&*vfs, dir, options.create)?;
         let lock = Arc::new(vfs.lock(&dir.join(directory::LOCK)).map_err(|e| Error::from_lock(dir, e))?);
+        Self::open_locked(vfs, dir, lock, options, entropy, now_ms)
+    }
+
+    /// As [`PartitionSet::open`] for whoever has the lock, and knows the directory to be one in which a database may be.
+    pub(crate) fn open_locked(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        lock: Arc<Lock>,
+        options: Options,
+        entropy: Entropy,
+        now_ms: u64,
+    ) -> Result<(PartitionSet, OpenReport)> {
         let mut report = OpenReport::default();
         let (manifest, new_log) = match Manifest::read(&*vfs, dir)? {
             Some(manifest) => (manifest, None),

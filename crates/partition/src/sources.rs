@@ -15,6 +15,7 @@ use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::stream::{self, Direction, Memory, Stream};
 use crate::version::PartVersion;
+use halodb_btree::Expiry;
 use halodb_memtable::RangeDelete;
 use halodb_wal::Lsn;
 use std::cmp::Ordering;
@@ -142,6 +143,11 @@ impl Sources {
             Some(head) => self.streams[head].value(),
             None => Ok(None),
         }
+    }
+
+    /// When the value at hand expires.
+    pub(crate) fn expiry(&self) -> Result<Expiry> {
+        self.head().map_or(Ok(Expiry::NEVER), |head| self.streams[head].expiry())
     }
 
     pub(crate) fn seek_first(&mut self) -> Result<()> {

@@ -5,6 +5,7 @@
 
 use crate::version::{Layer, successor};
 use crate::{Error, Result};
+use halodb_btree::Expiry;
 use halodb_memtable::{Entry, Found};
 use halodb_wal::Lsn;
 
@@ -83,6 +84,14 @@ impl Stream {
         match self {
             Stream::Memory(memory) => Ok(memory.cursor.found().and_then(|found| found.entry.value())),
             Stream::Tree(cursor) => Ok(cursor.value()?),
+        }
+    }
+
+    /// When the value of the key it is on expires.
+    pub(crate) fn expiry(&self) -> Result<Expiry> {
+        match self {
+            Stream::Memory(_) => Ok(Expiry::NEVER),
+            Stream::Tree(cursor) => Ok(cursor.expiry()?.unwrap_or(Expiry::NEVER)),
         }
     }
 

@@ -99,7 +99,7 @@ pub struct DirEntry {
 
 /// A file system: names and what they stand for.
 ///
-/// Durability: the effect of `open` with creation, `create_dir`, `rename` and the removals survives a power loss only
+/// Durability: the effect of `open` with creation, `create_dir`, `rename`, `exchange` and the removals survives a power loss only
 /// after [`Vfs::sync_dir`] on the directory that holds the name (for a rename over two directories: both).
 ///
 /// Paths are passed on as they are; [`SimVfs`] takes any absolute or relative path and compares it component by
@@ -122,6 +122,12 @@ pub trait Vfs: Send + Sync + fmt::Debug + 'static {
 
     /// Gives a file or directory another name, atomically replacing a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Lets two names, of files or directories, change places in one step: nobody ever sees one of them missing.
+    ///
+    /// # Errors
+    /// Those of `renameat2(2)` with `RENAME_EXCHANGE`; `EINVAL`, `ENOSYS` or `ENOTSUP` where the file system cannot do it.
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()>;
 
     /// Removes a file's name. Its space is returned when nobody has it open or mapped.
     fn remove_file(&self, path: &Path) -> io::Result<()>;

@@ -6,10 +6,12 @@
 use crate::flock::FileLock;
 use crate::{DirEntry, EntryKind, File, Lock, LockError, Mapping, OpenMode, Vfs};
 use memmap2::MmapOptions;
+use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -153,6 +155,20 @@ impl Vfs for OsVfs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    #[expect(unsafe_code, reason = "a system call that std does not have, with two C strings")]
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+        let (a, b) = (name(a)?, name(b)?);
+        // SAFETY: both pointers are to C strings that live until the call returns.
+        #[cfg(target_os = "linux")]
+        let done =
+            unsafe { libc::renameat2(libc::AT_FDCWD, a.as_ptr(), libc::AT_FDCWD, b.as_ptr(), libc::RENAME_EXCHANGE) };
+        // SAFETY: both pointers are to C strings that live until the call returns.
+        #[cfg(target_os = "macos")]
+        let done = unsafe { libc::renamex_np(a.as_ptr(), b.as_ptr(), libc::RENAME_SWAP) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

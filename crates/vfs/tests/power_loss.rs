@@ -54,6 +54,21 @@ fn nothing_synchronised_means_that_nothing_need_be_there() {
 }
 
 #[test]
+fn names_that_change_places_do_so_both_or_neither() {
+    let disk = SimVfs::new();
+    for (name, bytes) in [("a", b"1"), ("b", b"2")] {
+        write(&disk, name, bytes).sync_data().unwrap();
+    }
+    sync_root(&disk);
+    disk.exchange(Path::new("a"), Path::new("b")).unwrap();
+    for mode in [Random, Prefix, Torn4k] {
+        check(&disk, mode, &["a=1 b=2", "a=2 b=1"]);
+    }
+    sync_root(&disk);
+    check(&disk, Strict, &["a=2 b=1"]);
+}
+
+#[test]
 fn synchronised_contents_without_a_synchronised_name_may_be_missing() {
     let disk = SimVfs::new();
     write(&disk, "a", b"x").sync_data().unwrap();

@@ -30,6 +30,20 @@ impl Wal {
     /// # Errors
     /// [`Error::Invalid`] if there are segments already or the options are out of range; [`Error::Full`], [`Error::Io`].
     pub fn create(vfs: Arc<dyn Vfs>, dir: &Path, options: WalOptions) -> Result<Wal> {
+        Self::create_from(vfs, dir, options, Lsn(0), Lsn(1))
+    }
+
+    /// As [`Wal::create`], for a database that begins as a copy of another one which was at `last`: every number given out
+    /// lies above that, with a gap of at least 2^32, in which the other one may have gone on.
+    ///
+    /// # Errors
+    /// As [`Wal::create`]; [`Error::Invalid`] when the numbers are used up.
+    pub fn create_after(vfs: Arc<dyn Vfs>, dir: &Path, options: WalOptions, last: Lsn) -> Result<Wal> {
+        let first = lsn::after_gap(last.0).ok_or_else(used_up)?;
+        Self::create_from(vfs, dir, options, last, Lsn(first))
+    }
+
+    fn create_from(vfs: Arc<dyn Vfs>, dir: &Path, options: WalOptions, last: Lsn, first: Lsn) -> Result<Wal> {
         let options = options.checked()?;
         if let Some(number) = files::list(&*vfs, dir)?.first() {
             let path = segment::path_of(dir, *number);
@@ -39,13 +53,13 @@ impl Wal {
             number: 1,
             uuid: options.uuid,
             incarnation: options.incarnation,
-            prev_last_lsn: Lsn(0),
-            first_lsn: Lsn(1),
+            prev_last_lsn: last,
+            first_lsn: first,
             time_mark_ms: 0,
             segment_len: options.first_segment_bytes,
         };
         let spare = files::prepare(&*vfs, dir, 1, header.segment_len, Some(&header))?;
-        let at = Position { file: spare.file, header, offset: RECORDS_START, next: Lsn(1), last: Lsn(0) };
+        let at = Position { file: spare.file, header, offset: RECORDS_START, next: first, last };
         let segments = Segments::new(vec![header], Vec::new(), Lsn(0));
         Ok(Wal::assemble(Parts {
             vfs,

@@ -13,7 +13,7 @@ use halodb::vfs::Vfs;
 use halodb::{Db, Depth, Durability};
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -99,6 +99,10 @@ pub trait Engine: Sized {
     fn jobs(&mut self, count: usize) -> Answer<usize>;
     /// Merges everything, and brings the files down to what lives in them.
     fn compact(&mut self) -> Answer<()>;
+    /// Makes a backup in `dir`, and calls `during` once when it has been begun, with what commits a batch.
+    fn backup(&mut self, _dir: &Path, _during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+        Ok(())
+    }
     /// Lets time pass.
     fn tick(&mut self, ms: u64) -> Answer<()>;
     /// Makes everything durable.
@@ -241,6 +245,35 @@ impl Engine for Partitions {
         Ok(self.set.compact().map(drop)?)
     }
 
+    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+        let (set, now) = (&self.set, self.now_ms);
+        let mut number = 0;
+        let mut begun = false;
+        let done = set.backup(dir, 78, now, &mut |_| {
+            if !std::mem::replace(&mut begun, true) {
+                during(&mut |writes| {
+                    let batch = Self::batch(writes);
+                    for _ in 0..MOST_JOBS {
+                        match set.commit(&batch, Durability::Sync, now) {
+                            Err(e) if e.kind() == partition::ErrorKind::Stalled => match set.next_job(now) {
+                                Some(job) => job.run()?,
+                                None => return Err(e.into()),
+                            },
+                            answer => {
+                                number = answer?.0;
+                                return Ok(number);
+                            }
+                        }
+                    }
+                    Err(Refusal { kind: "Stalled".into(), text: format!("still after {MOST_JOBS} jobs") })
+                });
+            }
+            ControlFlow::Continue(())
+        });
+        self.last_number = self.last_number.max(number);
+        Ok(done.map(drop)?)
+    }
+
     fn tick(&mut self, ms: u64) -> Answer<()> {
         self.now_ms += ms;
         Ok(self.set.tick(self.now_ms)?)
@@ -378,6 +411,28 @@ impl Engine for Facade {
 
     fn compact(&mut self) -> Answer<()> {
         Ok(self.db.compact().map(drop)?)
+    }
+
+    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+        let db = &self.db;
+        let mut begun = false;
+        let done = db.backup_with(dir, |_| {
+            if !std::mem::replace(&mut begun, true) {
+                during(&mut |writes| {
+                    let mut batch = db.batch().durability(Durability::Sync);
+                    for write in writes {
+                        batch = match write {
+                            Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                            Write::Delete(key) => batch.delete(ops::key(*key)),
+                            Write::DeleteRange(..) => batch,
+                        };
+                    }
+                    Ok(batch.commit().map(|_| 0)?)
+                });
+            }
+            ControlFlow::Continue(())
+        });
+        Ok(done.map(drop)?)
     }
 
     fn tick(&mut self, _: u64) -> Answer<()> {

@@ -16,6 +16,7 @@
 //! One generator ([`ops`]) feeds them and one oracle ([`oracle`]) judges. [`session`] brings both together with an open
 //! database; [`engine`] is what they ask of it. `docs/testing/README.md` tells how to run them and how to read a failure.
 
+pub mod backups;
 pub mod config;
 pub mod corrupt;
 pub mod crash;

@@ -90,6 +90,10 @@ impl Vfs for NotingVfs {
         self.disk.rename(from, to)
     }
 
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.disk.exchange(a, b)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.disk.remove_file(path)
     }

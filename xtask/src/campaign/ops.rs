@@ -159,6 +159,8 @@ pub enum Op {
     Drain,
     /// Merges what is in memory, and brings the files down to what lives in them.
     Compact,
+    /// Makes a backup, while one put is committed; restores it elsewhere, and tries one damage.
+    Backup(u16, Val),
     /// Lets so many milliseconds pass and tells the engine.
     Tick(u32),
     /// Makes everything durable.
@@ -375,11 +377,17 @@ fn background() -> BoxedStrategy<Op> {
         6 => (1..4u8).prop_map(Op::Jobs),
         1 => Just(Op::Drain),
         1 => Just(Op::Compact),
-        3 => (1..200u32).prop_map(Op::Tick),
+        3 => (1..200u32).prop_map(tick_or_backup),
         1 => (200..20_000u32).prop_map(Op::Tick),
         1 => Just(Op::Sync),
     ]
     .boxed()
+}
+
+/// One short tick in about sixteen is a backup instead. What is drawn stays as it is: seeds that were kept mean the same.
+fn tick_or_backup(ms: u32) -> Op {
+    let number = (ms / 16) as u16;
+    if ms % 16 == 7 { Op::Backup(number, Val { len: ms, fill: number }) } else { Op::Tick(ms) }
 }
 
 fn crash_mode() -> BoxedStrategy<CrashMode> {

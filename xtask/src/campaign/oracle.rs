@@ -4,6 +4,7 @@
 //! in order, that contains every batch whose durability had been promised. So whole batches in flight may be there or
 //! not; half a batch, a batch without an earlier one, or an unknown value never.
 
+use super::backups::Backup;
 use super::ops::{self, Write};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -79,6 +80,8 @@ pub struct History {
     before: Vec<(u64, Vec<Submitted>)>,
     /// Greatest sequence number given out before the batches.
     number: u64,
+    /// The backups made.
+    pub backups: Vec<Backup>,
 }
 
 impl History {

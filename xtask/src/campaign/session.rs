@@ -3,6 +3,7 @@
 //! Every step compares what the engine answers with the map. What a loss may leave is judged later, from the
 //! [`History`] that the steps wrote down.
 
+use super::backups::{self, Backup};
 use super::config::Setup;
 use super::engine::{Answer, Engine, Opened, Refusal, View};
 use super::ops::{self, Op, Write};
@@ -110,6 +111,7 @@ impl<E: Engine> Session<E> {
                 opened.dropped.as_ref().map(|d| format!("; reported: {d}")).unwrap_or_default()
             ));
         }
+        backups::judge_left::<E>(&disk, setup, &before.backups, at)?;
         let history = History::starting_from(now.clone()).numbering_from(before.greatest_number(at));
         let session = Session {
             disk,
@@ -211,6 +213,7 @@ impl<E: Engine> Session<E> {
                 _ => Ok(()),
             },
             Op::Compact => Ok(self.engine()?.compact()?),
+            Op::Backup(key, value) => self.backup(*key, *value),
             Op::Tick(ms) => Ok(self.engine()?.tick(u64::from(*ms))?),
             Op::Sync => {
                 self.engine()?.sync()?;
@@ -279,6 +282,32 @@ impl<E: Engine> Session<E> {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Makes a backup, during which a put is committed that is not in it, and judges it.
+    fn backup(&mut self, key: u16, value: ops::Val) -> Step {
+        self.engine()?;
+        let dir = backups::unused_name(&self.disk);
+        let number = self.history.backups.len();
+        let begun = self.disk.ops();
+        self.history.backups.push(Backup { dir: dir.clone(), begun, done: None, pairs: self.now.clone() });
+        let batch = [Write::Put(key, value)];
+        self.history.submit(&batch, begun);
+        let mut committed = None;
+        let answer = self.engine()?.backup(Path::new(&dir), &mut |commit| committed = Some(commit(&batch)));
+        let committed = match committed {
+            Some(answer) => self.settle(&batch, Durability::Sync, answer.map(drop)),
+            None => {
+                self.history.refuse_last();
+                Ok(())
+            }
+        };
+        if answer.is_ok() {
+            self.history.backups[number].done = Some(self.disk.ops());
+            backups::judge_whole::<E>(&self.disk, &self.setup, &self.history.backups[number], self.now.len() as u64)?;
+        }
+        committed?;
+        Ok(answer?)
     }
 
     /// Closes in order and opens again: everything is there, and the open says that nothing was amiss.

@@ -55,7 +55,7 @@ impl Engine for OneTree {
             Op::CommitIf(key, value, expect, _) => {
                 Some(Cow::Owned(Op::CommitIf(*key, *value, *expect, Durability::Sync)))
             }
-            Op::Freeze | Op::Jobs(_) | Op::Drain | Op::Tick(_) => None,
+            Op::Freeze | Op::Jobs(_) | Op::Drain | Op::Tick(_) | Op::Backup(..) => None,
             op => Some(Cow::Borrowed(op)),
         }
     }

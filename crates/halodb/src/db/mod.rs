@@ -1,9 +1,10 @@
-//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs`, `care.rs`,
+//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs`, `backup.rs`, `care.rs`,
 //! `compact.rs` and `space.rs` hold the rest of its methods.
 //!
 //! Clones share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last clone to
 //! go closes the database, whatever the threads do. Snapshots and iterators hold what they read, not the database.
 
+mod backup;
 mod care;
 mod compact;
 mod read;

@@ -1,5 +1,7 @@
 //! The engine as its caller sees it, on a simulated disk: reading, writing, merging, reopening, losing power.
 
+mod backup_losses;
+mod backups;
 mod commits;
 mod damage;
 mod directories;

@@ -61,6 +61,7 @@ pub(super) enum Call {
     ReadDir,
     Kind,
     Rename,
+    Exchange,
     RemoveFile,
     RemoveDir,
     SyncDir,

@@ -75,6 +75,7 @@ impl Medium {
                 self.pend(&[(name, Some(*inode))]);
             }
             Op::Rename { from, to, inode } => self.pend(&[(from, None), (to, Some(*inode))]),
+            Op::Exchange { a, b } => self.pend(&[(&a.0, Some(a.1)), (&b.0, Some(b.1))]),
             Op::Remove { name } => self.pend(&[(name, None)]),
             Op::Write { inode, offset, data } => self.body(*inode).write(at, *offset, data),
             Op::SetLen { inode, len } => self.body(*inode).set_len(at, *len),

@@ -266,6 +266,10 @@ impl Vfs for SimVfs {
         self.access.call()?.rename(from, to)
     }
 
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.access.call()?.exchange(a, b)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.access.call()?.remove(path, What::File)
     }

@@ -114,6 +114,14 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn exchange(&mut self, a: &Path, b: &Path) -> io::Result<()> {
+        self.call(Call::Exchange)?;
+        if let Some((a, b)) = self.tree.exchange(a, b)? {
+            self.log.push(Op::Exchange { a, b });
+        }
+        Ok(())
+    }
+
     pub(super) fn remove(&mut self, path: &Path, what: What) -> io::Result<()> {
         self.call(match what {
             What::File => Call::RemoveFile,

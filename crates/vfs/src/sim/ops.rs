@@ -34,6 +34,8 @@ pub(super) enum Op {
     Create { name: Name, inode: Inode, what: What },
     /// `inode` changes its name; whatever had the new one is replaced.
     Rename { from: Name, to: Name, inode: Inode },
+    /// Two names change their meanings; with each of them what it stands for from now on.
+    Exchange { a: (Name, Inode), b: (Name, Inode) },
     /// A name of a file or empty directory goes.
     Remove { name: Name },
     /// Bytes are written.

@@ -133,6 +133,25 @@ impl Tree {
         Ok(Some(Renamed { from, to, inode, replaced: target }))
     }
 
+    /// Lets two names change places, and says what each of them stands for now; `None` if both mean the same already.
+    #[expect(clippy::type_complexity, reason = "two names, each with what it stands for")]
+    pub(super) fn exchange(&mut self, a: &Path, b: &Path) -> io::Result<Option<((Name, Inode), (Name, Inode))>> {
+        let (a, b) = (self.walk(a)?, self.walk(b)?);
+        let (Place::Named(a, of_a), Place::Named(b, of_b)) = (a, b) else {
+            return Err(errno(libc::EBUSY));
+        };
+        let (Some(of_a), Some(of_b)) = (of_a, of_b) else { return Err(errno(libc::ENOENT)) };
+        if self.contains(of_a, b.dir) || self.contains(of_b, a.dir) {
+            return Err(errno(libc::EINVAL));
+        }
+        if of_a == of_b {
+            return Ok(None);
+        }
+        self.dirs.entry(a.dir).or_default().insert(a.name.clone(), of_b);
+        self.dirs.entry(b.dir).or_default().insert(b.name.clone(), of_a);
+        Ok(Some(((a, of_b), (b, of_a))))
+    }
+
     /// Removes the name of a file or of an empty directory.
     pub(super) fn remove(&mut self, path: &Path, what: What) -> io::Result<(Name, Inode)> {
         let Place::Named(name, inode) = self.walk(path)? else {

@@ -171,6 +171,11 @@ impl Vfs for HoldingVfs {
         self.inner.rename(from, to)
     }
 
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.holder.call(false);
+        self.inner.exchange(a, b)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.holder.call(false);
         self.inner.remove_file(path)

@@ -133,6 +133,9 @@ pub const ALL: &[Mutant] = &[
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
     crash("partition.count-asks-tree-only", "a count does not look under a key in older memtables"),
     crash("partition.count-merged-twice", "a count takes a key that is merged already from the memtable as well"),
+    crash("partition.backup-in-place", "a backup is made where it is to be, its MANIFEST first"),
+    crash("partition.backup-moves", "a backup looks at each partition when its turn comes"),
+    crash("partition.restore-trusts", "a restore does not compare the backup with its checksums"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
 ];
 

@@ -1,0 +1,177 @@
+//! `backup` and `restore`: copies of the whole database, with a bar on a terminal.
+
+use super::table::{Table, Unit, bytes_for_people};
+use crate::args::{Backup, Restore};
+use crate::failure::{Failure, Result};
+use crate::input;
+use crate::output::{Format, grouped};
+use crate::session::{Front, Session};
+use crate::signals;
+use halodb::{BackupReport, CopyProgress, CopyStep};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Time between two lines off a terminal.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// `backup DIR`.
+pub(crate) fn backup(session: &mut Session, backup: &Backup, format: Format) -> Result<()> {
+    let mut bar = Bar::new();
+    let report = session.db()?.backup_with(&backup.dir, |progress| bar.show(progress));
+    bar.finish();
+    let table = Table::default().text("backup", backup.dir.display().to_string());
+    contents(table, &report?).write(&mut session.out, format)
+}
+
+/// `restore BACKUP DIR [--yes]`, `restore BACKUP --verify`.
+pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) -> Result<()> {
+    let mut request = halodb::Restore::new(&restore.backup);
+    let mut bar = Bar::new();
+    let Some(dir) = &restore.dir else {
+        let report = request.verify(|progress| bar.show(progress));
+        bar.finish();
+        let table = Table::default().text("verified", restore.backup.display().to_string());
+        return contents(table, &report?).write(&mut session.out, format);
+    };
+    if is_taken(dir) {
+        if !restore.yes {
+            confirm(session, dir)?;
+        }
+        request = request.replace_existing();
+    }
+    let report = request.to_with(dir, |progress| bar.show(progress));
+    bar.finish();
+    let report = report?;
+    if let Some(left) = &report.left {
+        eprintln!("the database that was replaced could not be removed: it is in {}", left.display());
+    }
+    Table::default()
+        .text("restored", dir.display().to_string())
+        .number("keys", report.keys, Unit::Count)
+        .number("bytes", report.bytes, Unit::Bytes)
+        .number("seq", report.backup.seq.0, Unit::Count)
+        .number("backup_time_ms", report.backup.time_ms, Unit::Count)
+        .write(&mut session.out, format)
+}
+
+/// What a backup says about itself.
+fn contents(table: Table, report: &BackupReport) -> Table {
+    table
+        .number("keys", report.keys, Unit::Count)
+        .number("bytes", report.bytes(), Unit::Bytes)
+        .number("seq", report.seq.0, Unit::Count)
+        .number("backup_time_ms", report.time_ms, Unit::Count)
+}
+
+/// Whether the directory holds anything.
+fn is_taken(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Asks on the terminal.
+fn confirm(session: &mut Session, dir: &Path) -> Result<()> {
+    let dir = dir.display();
+    if session.front == Front::Pipe || !session.stdin.terminal || !io::stderr().is_terminal() {
+        return Err(Failure::usage(format!("{dir} is there already, and not empty")).with_hint(
+            "say `restore BACKUP DIR --yes` if the database in it is to be replaced, or name a new directory",
+        ));
+    }
+    session.out.flush()?;
+    let mut stderr = io::stderr().lock();
+    let asked = write!(stderr, "Replace the database in {dir}? [y/N] ");
+    asked.and_then(|()| stderr.flush()).map_err(|e| Failure::stream("ask", &e))?;
+    let mut answer = String::new();
+    let read = session.stdin.lock().read_line(&mut answer);
+    read.map_err(|e| input::failure("read the answer", &e))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" | "Yes" => Ok(()),
+        _ => Err(Failure::answer("declined", "(nothing was restored)")),
+    }
+}
+
+/// How far it is: a bar with rate and remaining time on a terminal, a line every second elsewhere.
+struct Bar {
+    bar: Option<ProgressBar>,
+    step: Option<CopyStep>,
+    began: Instant,
+    last: Instant,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(1);
+            // The template is a constant; a mistake in it costs the look of the bar only.
+            match ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Bar { bar, step: None, began: Instant::now(), last: Instant::now() }
+    }
+
+    /// Shows it, and says whether to go on: not after Ctrl-C.
+    fn show(&mut self, progress: CopyProgress) -> ControlFlow<()> {
+        if signals::interrupted() {
+            return ControlFlow::Break(());
+        }
+        if self.step != Some(progress.step) {
+            self.step = Some(progress.step);
+            self.began = Instant::now();
+            if let Some(bar) = &self.bar {
+                bar.reset();
+                bar.set_length(progress.total);
+            }
+        }
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(sentence(progress, self.began.elapsed()));
+                bar.set_position(progress.done);
+            }
+            None if self.last.elapsed() >= INTERVAL => {
+                self.last = Instant::now();
+                eprintln!("{}", sentence(progress, self.began.elapsed()));
+            }
+            None => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn sentence(progress: CopyProgress, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let rate = if seconds > 0.0 { (progress.done as f64 / seconds) as u64 } else { 0 };
+    let bytes = |verb: &str| format!("{verb} {} ({}/s)", bytes_for_people(progress.done), bytes_for_people(rate));
+    match progress.step {
+        CopyStep::Verify => bytes("verified"),
+        CopyStep::Copy => format!("copied {} keys ({}/s)", grouped(progress.done), grouped(rate)),
+        CopyStep::Seal => bytes("sealed"),
+        _ => "checking".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_what_is_done_and_how_fast() {
+        let check = |step, done, expected: &str| {
+            let progress = CopyProgress::new(step, done, 1 << 30);
+            assert_eq!(sentence(progress, Duration::from_secs(2)), expected);
+        };
+        check(CopyStep::Copy, 12_345, "copied 12,345 keys (6,172/s)");
+        check(CopyStep::Verify, 3 << 20, "verified 3.0 MiB (1.5 MiB/s)");
+        check(CopyStep::Seal, 2048, "sealed 2.0 KiB (1.0 KiB/s)");
+        check(CopyStep::Check, 0, "checking");
+    }
+}
