@@ -12,7 +12,7 @@ use crate::batch::{self, Op};
 use crate::set::{PartitionSet, Shared};
 use crate::version::{Layer, SetVersion};
 use crate::{Batch, Error, ErrorKind, Result};
-use halodb_memtable::{Entry, Memtable};
+use halodb_memtable::{Entry, Life, Memtable};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
 use std::sync::Arc;
@@ -80,6 +80,7 @@ impl PartitionSet {
         batch::validate(&ops, shared.max_key_len())?;
         let prepared = Prepared::new(shared, &ops);
         drop(ops);
+        shared.begin_commit(batch, now_ms)?;
         let payload = Payload::new(batch.encode());
         loop {
             shared.reserve_memory(&prepared.touched)?;
@@ -89,7 +90,7 @@ impl PartitionSet {
             let snapshot = shared.snapshot();
             let mut present = Vec::with_capacity(conditions.len());
             for (key, _) in conditions {
-                present.push(snapshot.get_with(key, |_| ())?.is_some());
+                present.push(snapshot.life(key)?);
             }
             let mut section = shared.wal.sequence();
             shared.ensure_writable()?;
@@ -117,7 +118,8 @@ impl PartitionSet {
             }
             // The record first: if the log refuses it, no entry may be left under a number that the next record gets.
             // It cannot settle, and so not be seen without its entries, before the section is left.
-            let lsn = section.append(payload, now_ms, level).map_err(|e| shared.log_failed(e))?;
+            let time_ms = shared.clock.of_record(now_ms);
+            let lsn = section.append(payload, time_ms, level).map_err(|e| shared.log_failed(e))?;
             shared.touch();
             shared.last_commit.store(lsn.0, Ordering::Release);
             prepared.insert(&shared.versions.load(), lsn);
@@ -147,6 +149,9 @@ impl<'b> Prepared<'b> {
                 }
                 Op::Put(key, value) => {
                     entries.push(Routed::new(shared, key, Entry::Value(value)));
+                }
+                Op::PutUntil(key, value, at_ms) => {
+                    entries.push(Routed::new(shared, key, Entry::Expiring(value, at_ms)));
                 }
                 Op::Delete(key) => entries.push(Routed::new(shared, key, Entry::Tombstone)),
             }
@@ -193,20 +198,22 @@ struct Judged {
     depends_on: Lsn,
 }
 
-/// Judges conditions in the section: what is younger than the snapshot is in the memtables, visible or not.
-fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[bool]) -> Judged {
+/// Judges conditions in the section: what is younger than the snapshot is in the memtables, visible or not; and what has
+/// expired by now is absent.
+fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[Life]) -> Judged {
+    let now_ms = shared.clock.now_ms();
     let mut judged = Judged { failed: None, depends_on: Lsn(0) };
     for (i, ((key, expect), before)) in conditions.iter().zip(present).enumerate() {
         let hash = shared.router.hash(key);
         let part = &current.parts[shared.router.partition_of_hash(hash)];
-        let is_present = match part.newest_in_memory(hash, key) {
+        let life = match part.newest_in_memory(hash, key) {
             Some(found) => {
                 judged.depends_on = judged.depends_on.max(Lsn(found.seq));
-                matches!(found.entry, Entry::Value(_))
+                found.entry.life()
             }
             None => *before,
         };
-        if is_present != (*expect == Expect::Present) {
+        if life.is_live(now_ms) != (*expect == Expect::Present) {
             judged.failed = Some(i);
             break;
         }

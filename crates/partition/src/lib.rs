@@ -36,13 +36,14 @@
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
+//! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
 #![forbid(unsafe_code)]
 
 mod batch;
 mod check;
 mod checkpoint;
+mod clock;
 mod close;
 mod commit;
 mod compact;
@@ -70,6 +71,7 @@ mod sources;
 mod space;
 mod stats;
 mod stream;
+mod sweep;
 mod sync;
 mod value;
 mod version;
@@ -81,6 +83,7 @@ pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};
 pub use error::{Error, ErrorKind, Result};
+pub use halodb_memtable::Life;
 pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;

@@ -7,6 +7,7 @@
 
 use crate::batch::{self, Op};
 use crate::checkpoint::Checkpoint;
+use crate::clock::{Clock, FoundTime};
 use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
@@ -74,7 +75,8 @@ impl PartitionSet {
             Some(wal) => {
                 // Nothing to read; but the directory itself may be the work of a process that died before it was durable.
                 directory::secure_names(&*vfs, dir)?;
-                OpenLog { wal, untouched: false, last: Lsn(0) }
+                let clock = Clock::new(FoundTime::default(), None);
+                OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
             None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &opened, &mut report)?,
         };
@@ -86,12 +88,14 @@ impl PartitionSet {
                 active: Layer::active(part.table),
                 frozen: Vec::new(),
                 tree: part.tree,
+                dropped_ms: 0,
             }));
             partitions.push(Partition {
                 pager: part.pager,
                 quiet: Mutex::new(()),
                 claimed: AtomicBool::new(false),
                 last_write_ms: AtomicU64::new(now_ms),
+                sweep_at_ms: AtomicU64::new(0),
                 compacting: Mutex::new(Background::default()),
             });
         }
@@ -111,8 +115,10 @@ impl PartitionSet {
             replayed_to: if log.untouched { Lsn(0) } else { log.last },
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
+            clock: log.clock,
             pool,
         };
+        shared.keep_time(now_ms)?;
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
     }
 }
@@ -124,6 +130,8 @@ struct OpenLog {
     untouched: bool,
     /// Greatest number in it.
     last: Lsn,
+    /// Time, as far as it had come.
+    clock: Clock,
 }
 
 impl OpenLog {
@@ -137,8 +145,9 @@ impl OpenLog {
         opened: &[OpenPart],
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let recovery = replay(vfs, dir, manifest, options, router, opened, report)?;
+        let (recovery, time) = replay(vfs, dir, manifest, options, router, opened, report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
+        let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
         if !clean {
             directory::secure_names(&**vfs, dir)?;
         }
@@ -148,7 +157,7 @@ impl OpenLog {
                 part.pager.secure()?;
             }
         }
-        Ok(Self { wal, untouched: clean && report.replayed == 0, last })
+        Ok(Self { wal, untouched: clean && report.replayed == 0, last, clock })
     }
 }
 
@@ -188,7 +197,7 @@ fn replay(
     router: Router,
     parts: &[OpenPart],
     report: &mut OpenReport,
-) -> Result<Recovery> {
+) -> Result<(Recovery, FoundTime)> {
     let checkpoints = || parts.iter().map(|p| p.checkpoint);
     let known = Known {
         applied_min: checkpoints().map(|c| c.applied).min().unwrap_or_default(),
@@ -197,6 +206,8 @@ fn replay(
     };
     let wal_dir = directory::wal_dir(dir);
     let mut replayed = 0;
+    let stated_ms = checkpoints().map(|c| c.mark_ms).max().unwrap_or_default();
+    let mut time = FoundTime { stated_ms, ..FoundTime::default() };
     let mut each = |record: Record<'_>| -> Result<()> {
         if record.kind == RecordKind::Commit {
             replayed += 1;
@@ -206,7 +217,8 @@ fn replay(
             if !parts.iter().all(|part| part.table.has_room(most)) {
                 return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
             }
-            apply(record, router, parts)
+            time.replayed_ms = time.replayed_ms.max(record.time_ms);
+            time.is_used |= apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
         }
         Ok(())
@@ -222,7 +234,7 @@ fn replay(
             tail.from.0
         )
     });
-    Ok(recovery)
+    Ok((recovery, time))
 }
 
 fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
@@ -233,8 +245,9 @@ fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
     )
 }
 
-/// Puts a record's writes into the memtables of those partitions whose tree does not have it.
-fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<(), &'static str> {
+/// Puts a record's writes into the memtables of those partitions whose tree does not have it. Whether it says that there is
+/// time: it is a mark, or writes something that expires.
+fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<bool, &'static str> {
     let Record { lsn, payload, .. } = record;
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
     let insert = |key: &[u8], entry: Entry<'_>| {
@@ -244,6 +257,7 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
         }
     };
     let ops = batch::decode(payload)?;
+    let has_time = ops.is_empty() || ops.iter().any(|op| matches!(op, Op::PutUntil(..)));
     // Planted faults: half a batch is replayed, or its range deletes are not.
     let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
     for op in ops.into_iter().take(whole) {
@@ -255,8 +269,9 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
                 }
             }
             Op::Put(key, value) => insert(key, Entry::Value(value)),
+            Op::PutUntil(key, value, at_ms) => insert(key, Entry::Expiring(value, at_ms)),
             Op::Delete(key) => insert(key, Entry::Tombstone),
         }
     }
-    Ok(())
+    Ok(has_time)
 }

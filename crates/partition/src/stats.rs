@@ -33,6 +33,8 @@ pub struct Stats {
     pub commits: u64,
     /// Merges finished.
     pub merges: u64,
+    /// Sweeps that took something out of a tree that had expired.
+    pub sweeps: u64,
     /// Times a writer found memory full and had to wait for a merge.
     pub stalls: u64,
     /// Greatest visible number.
@@ -73,6 +75,7 @@ impl PartitionSet {
             log_live_bytes: shared.wal.live_bytes(),
             commits: shared.counters.commits.load(Ordering::Relaxed),
             merges: shared.counters.merges.load(Ordering::Relaxed),
+            sweeps: shared.counters.sweeps.load(Ordering::Relaxed),
             stalls: shared.counters.stalls.load(Ordering::Relaxed),
             visible: self.visible().0,
             durable: shared.wal.synced().0,

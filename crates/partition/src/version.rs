@@ -84,6 +84,9 @@ pub(crate) struct PartVersion {
     /// Newest first.
     pub(crate) frozen: Vec<Layer>,
     pub(crate) tree: Tree,
+    /// What had expired by then may have been dropped from tree and memtables. Whoever sees this version has a clock that is
+    /// not before it. 0: nothing was.
+    pub(crate) dropped_ms: u64,
 }
 
 impl PartVersion {
