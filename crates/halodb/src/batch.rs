@@ -6,7 +6,7 @@ use halodb_partition as partition;
 use halodb_wal::Durability;
 
 use crate::keyspace::check_value;
-use crate::{Commit, Db, Error, Result};
+use crate::{Commit, Db, Error, ErrorKind, Result, Ttl};
 
 /// Writes that apply whole or not at all, whatever happens: no reader and no crash ever shows a part of them.
 ///
@@ -56,6 +56,22 @@ impl Batch {
         let value = value.as_ref();
         match self.db.keyspace().encode(key.as_ref()).and_then(|key| check_value(value).map(|()| key)) {
             Ok(key) => self.inner.put(key.as_bytes(), value),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Sets a key that is to live for a time, which begins now. [`Ttl::Keep`] is refused by [`commit`](Batch::commit): a
+    /// batch reads nothing.
+    pub fn put_ttl(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Ttl) -> Self {
+        let value = value.as_ref();
+        let Some(at_ms) = ttl.expires_at_ms(self.db.now_ms()) else {
+            let what = "a batch reads nothing, so it cannot keep an expiry; use put_with";
+            self.refuse(Error::new(ErrorKind::InvalidInput, what));
+            return self;
+        };
+        match self.db.keyspace().encode(key.as_ref()).and_then(|key| check_value(value).map(|()| key)) {
+            Ok(key) => self.inner.put_until(key.as_bytes(), value, at_ms),
             Err(error) => self.refuse(error),
         }
         self

@@ -48,7 +48,7 @@
 //! # Reading the source
 //!
 //! This crate is a facade: [`Db`] turns keys into stored keys (`keyspace.rs`), hands them to
-//! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`),
+//! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`, and `ttl_clock.rs`, which never goes back),
 //! random numbers (`builder.rs`). Where writers wait for threads is `gate.rs`. The crates below are re-exported by their
 //! short names, and each can be used alone.
 //!
@@ -79,6 +79,9 @@ mod short;
 mod snapshot;
 mod span;
 mod trace;
+mod ttl;
+mod ttl_calls;
+mod ttl_clock;
 mod walk;
 mod workers;
 mod write;
@@ -93,6 +96,7 @@ pub use key::Key;
 pub use pins::HeldSnapshot;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
+pub use ttl::{Ttl, TtlState};
 pub use write::{Commit, Condition, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};

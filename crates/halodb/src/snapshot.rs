@@ -83,7 +83,11 @@ impl Snapshot {
         self
     }
 
-    fn view(&self) -> Result<&partition::Snapshot> {
+    pub(crate) fn space(&self) -> Keyspace {
+        self.space
+    }
+
+    pub(crate) fn view(&self) -> Result<&partition::Snapshot> {
         self.view.as_ref().ok_or_else(|| Error::closed(&self.path))
     }
 

@@ -2,6 +2,8 @@
 
 use halodb_wal::Durability;
 
+use crate::Ttl;
+
 /// The answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Commit {
@@ -10,7 +12,7 @@ pub struct Commit {
     pub seq: u64,
 }
 
-/// Durability and condition of one [`put_with`](crate::Db::put_with).
+/// Durability, condition and expiry of one [`put_with`](crate::Db::put_with).
 ///
 /// ```
 /// use halodb::{Condition, Durability, WriteOptions};
@@ -25,10 +27,12 @@ pub struct WriteOptions {
     pub durability: Option<Durability>,
     /// When the write applies.
     pub condition: Condition,
+    /// How long the key is to live. [`Ttl::Keep`] costs a lookup.
+    pub ttl: Ttl,
 }
 
 impl WriteOptions {
-    /// The database's durability, no condition.
+    /// The database's durability, no condition, no expiry.
     pub fn new() -> Self {
         Self::default()
     }
@@ -37,6 +41,13 @@ impl WriteOptions {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+
+    /// Sets how long the key is to live.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Ttl) -> Self {
+        self.ttl = ttl;
         self
     }
 

@@ -31,7 +31,8 @@
 //! ```
 //!
 //! Rooms: `table` (all together) · `arena`, `record` (where writes lie) · `index` (by hash) · `order`, `run`, `cursor` (by
-//! key) · `tally` (counting) · `timed` (counting what expires) · `ranges` · `list`, `pool` (memory) · `size`.
+//! key) · `tally` (counting) · `timed` (counting what expires) · `since` (what came after a moment) · `ranges` · `list`,
+//! `pool` (memory) · `size`.
 
 mod arena;
 mod cursor;
@@ -43,6 +44,7 @@ mod pool;
 mod ranges;
 mod record;
 mod run;
+mod since;
 mod size;
 mod sync;
 mod table;
@@ -53,6 +55,7 @@ pub use arena::Bytes;
 pub use cursor::Cursor;
 pub use entry::{Entry, Found, Life, RangeDelete};
 pub use pool::Pool;
+pub use since::{Moment, Touched};
 pub use size::{EXPIRY_BYTES, KEY_OVERHEAD_BYTES, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 pub use table::Memtable;
 pub use tally::{AsOf, Tally};

@@ -40,16 +40,16 @@ pub(crate) struct Clock {
 pub(crate) struct FoundTime {
     /// The greatest mark that a page file states.
     pub(crate) stated_ms: u64,
-    /// The greatest time of a commit record that is replayed.
-    pub(crate) replayed_ms: u64,
-    /// Whether one of these is a mark, or writes an entry that expires.
+    /// Whether a mark is replayed, or an entry that expires.
     pub(crate) is_used: bool,
+    /// The greatest time of these records. Others may have been written before there was time.
+    pub(crate) replayed_ms: u64,
 }
 
 impl Clock {
     /// `closed_ms`: the time at which the database was closed in order, if it was.
     pub(crate) fn new(found: FoundTime, closed_ms: Option<u64>) -> Self {
-        let FoundTime { stated_ms, replayed_ms, is_used } = found;
+        let FoundTime { stated_ms, is_used, replayed_ms } = found;
         let start = match closed_ms {
             _ if stated_ms == 0 && !is_used => 0,
             Some(closed_ms) => closed_ms.max(1),
@@ -181,13 +181,12 @@ mod tests {
 
     #[test]
     fn time_goes_on_from_the_greatest_mark_or_from_an_orderly_end() {
-        let found = |stated_ms, replayed_ms, is_used| FoundTime { stated_ms, replayed_ms, is_used };
+        let found = |stated_ms, replayed_ms, is_used| FoundTime { stated_ms, is_used, replayed_ms };
         check(found(0, 0, false), None, 0);
-        check(found(0, 700, false), None, 0);
-        check(found(0, 700, false), Some(800), 0);
+        check(found(0, 0, false), Some(800), 0);
         check(found(0, 700, true), None, 700);
-        check(found(900, 700, false), None, 900);
-        check(found(900, 950, false), None, 950);
+        check(found(900, 0, false), None, 900);
+        check(found(900, 950, true), None, 950);
         check(found(900, 950, true), Some(800), 800);
         check(found(900, 0, true), Some(0), 1);
     }

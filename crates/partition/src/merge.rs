@@ -79,6 +79,9 @@ impl Shared {
             let checkpoint = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() };
             let snapshot = txn.commit(&roots, &checkpoint.encode())?;
             let tree = Tree::open(snapshot, 0, self.tree_options())?;
+            if finished {
+                self.evidence.keep(partition, layer, self.evidence_bytes());
+            }
             self.versions.replace(partition, last, |part| {
                 part.tree = tree;
                 if edits.dropped.get() {

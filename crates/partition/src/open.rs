@@ -29,7 +29,8 @@ impl PartitionSet {
     /// Opens the database in `dir`, or creates it, and takes its lock.
     ///
     /// Cost: reads the log that the trees do not have yet (bounded by the log limit); after a clean close almost
-    /// nothing. `entropy` is used only if the database is created.
+    /// nothing. `entropy` is used only if the database is created. Time stands where the last process left it until the
+    /// first [`PartitionSet::tick`]: what has expired meanwhile is there until then.
     ///
     /// # Errors
     /// `Locked`, `NotFound`, `NotADatabase`, `ManifestMissing`, `Config`, `Version`, `Corrupt`, `Io`: each names what
@@ -85,7 +86,7 @@ impl PartitionSet {
         let mut parts = Vec::new();
         for part in opened {
             parts.push(Arc::new(PartVersion {
-                active: Layer::active(part.table),
+                active: Layer::active(part.table, 0),
                 frozen: Vec::new(),
                 tree: part.tree,
                 dropped_ms: 0,
@@ -116,9 +117,9 @@ impl PartitionSet {
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
             clock: log.clock,
+            evidence: Arc::default(),
             pool,
         };
-        shared.keep_time(now_ms)?;
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
     }
 }
@@ -217,9 +218,12 @@ fn replay(
             if !parts.iter().all(|part| part.table.has_room(most)) {
                 return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
             }
-            time.replayed_ms = time.replayed_ms.max(record.time_ms);
-            time.is_used |= apply(record, router, parts)
+            let has_time = apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
+            if has_time {
+                time.is_used = true;
+                time.replayed_ms = time.replayed_ms.max(record.time_ms);
+            }
         }
         Ok(())
     };

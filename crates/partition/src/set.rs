@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::compact::Background;
+use crate::evidence::Evidence;
 use crate::manifest::Manifest;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// The time by which entries expire.
     pub(crate) clock: Clock,
+    /// Outlives the set with the transactions that are open.
+    pub(crate) evidence: Arc<Evidence>,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -83,6 +86,7 @@ pub(crate) struct Counters {
     pub(crate) merges: AtomicU64,
     pub(crate) stalls: AtomicU64,
     pub(crate) sweeps: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
 }
 
 impl Shared {
@@ -105,6 +109,11 @@ impl Shared {
     /// not more than leaves room for the largest batch.
     pub(crate) fn freeze_bytes(&self) -> u64 {
         (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).clamp(1, MAX_FREEZE_BYTES)
+    }
+
+    /// Bytes of merged memtables that may be kept for open transactions.
+    pub(crate) fn evidence_bytes(&self) -> u64 {
+        self.options.memtable_bytes / 2
     }
 
     /// Nothing more is written; the first failure is the one that is told.
@@ -220,6 +229,17 @@ impl PartitionSet {
     #[inline]
     pub fn advance_time(&self, now_ms: u64) {
         self.shared.clock.advance(now_ms);
+    }
+
+    /// As [`PartitionSet::advance_time`], and sees to it that time may go on: to be called at least every two seconds, which
+    /// [`PartitionSet::tick`] does as well. If there are entries that expire, that takes a synchronisation of the log every
+    /// five seconds. A full disk makes time stand.
+    ///
+    /// # Errors
+    /// `Poisoned` if the log cannot be written, `Closed`.
+    pub fn keep_time(&self, now_ms: u64) -> Result<()> {
+        self.shared.ensure_writable()?;
+        self.shared.keep_time(now_ms)
     }
 
     /// The time by which entries expire, in milliseconds since the epoch. After an open it may be ahead of the machine's

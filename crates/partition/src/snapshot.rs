@@ -73,6 +73,11 @@ impl Snapshot {
         self.now_ms
     }
 
+    /// The same, at a later time.
+    pub(crate) fn at_time(&self, now_ms: u64) -> Self {
+        Self { now_ms: now_ms.max(self.now_ms), spare: None, ..self.clone() }
+    }
+
     pub(crate) fn parts(&self) -> &[Arc<PartVersion>] {
         &self.version.parts
     }

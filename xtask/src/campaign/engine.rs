@@ -6,7 +6,7 @@
 
 use super::config::Setup;
 use super::cursor;
-use super::ops::{self, Direction, Move, Op, Write};
+use super::ops::{self, Direction, Move, Op, START_MS, Write};
 use halodb::pager;
 use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
 use halodb::vfs::Vfs;
@@ -89,6 +89,10 @@ pub trait Engine: Sized {
     fn last_number(&self) -> u64 {
         0
     }
+    /// The time by which entries expire, in milliseconds; 0: there is none.
+    fn time_ms(&self) -> u64 {
+        0
+    }
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -129,9 +133,6 @@ pub struct Partitions {
     last_number: u64,
 }
 
-/// When the simulated clock begins.
-const START_MS: u64 = 1_700_000_000_000;
-
 /// A commit that is stalled for longer than this many jobs will never go on.
 const MOST_JOBS: usize = 10_000;
 
@@ -146,6 +147,10 @@ impl Partitions {
         for write in writes {
             match write {
                 Write::Put(key, value) => batch.put(&ops::key(*key), &value.bytes()),
+                Write::PutUntil(key, value, after) => {
+                    let value = ops::until_bytes(*value, *after);
+                    batch.put_until(&ops::key(*key), &value, ops::expires_at_ms(&value));
+                }
                 Write::Delete(key) => batch.delete(&ops::key(*key)),
                 Write::DeleteRange(from, to) => {
                     let (from, to) = ops::range(*from, *to);
@@ -215,6 +220,10 @@ impl Engine for Partitions {
 
     fn last_number(&self) -> u64 {
         self.last_number
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.set.time_ms()
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
@@ -317,7 +326,7 @@ impl Engine for Facade {
     type View = halodb::Snapshot;
 
     /// The facade has no range deletes but `clear`, at its own level of durability; its threads run the jobs, and it has
-    /// a clock of its own.
+    /// a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
         let is_range = |write: &Write| matches!(write, Write::DeleteRange(..));
         match op {
@@ -343,6 +352,7 @@ impl Engine for Facade {
         for write in writes {
             batch = match write {
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
                 Write::DeleteRange(..) => return Ok(self.db.clear().map(drop)?),
             };

@@ -22,7 +22,6 @@ use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
 
 use crate::builder::Builder;
-use crate::clock::now_ms;
 use crate::engine::Engine;
 use crate::keyspace::Keyspace;
 use crate::pins::Pins;
@@ -157,8 +156,22 @@ impl Db {
         self.inner.space
     }
 
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.inner.engine.now_ms()
+    }
+
     pub(crate) fn default_durability(&self) -> Durability {
         self.inner.durability
+    }
+
+    /// What is visible now.
+    pub(crate) fn view(&self) -> Result<partition::Snapshot> {
+        self.inner.view()
+    }
+
+    /// Runs `call` with the engine, for a call that writes.
+    pub(crate) fn with_engine<R>(&self, call: impl FnOnce(&Engine) -> Result<R>) -> Result<R> {
+        call(&*self.inner.writable()?)
     }
 
     /// Commits a batch of stored keys.
@@ -203,7 +216,7 @@ impl Inner {
 
     /// What is visible now.
     fn view(&self) -> Result<partition::Snapshot> {
-        let view = self.readable()?.set.snapshot();
+        let view = self.readable()?.snapshot();
         // Closed in between, the view no longer keeps others from the files.
         self.readable()?;
         Ok(view)
@@ -233,7 +246,7 @@ impl Inner {
         workers.stop();
         let _alone = self.engine.gate.close();
         // What a thread left half done must not be merged or marked as clean: the next open replays the log instead.
-        let result = self.engine.gate.panicked().and_then(|()| Ok(self.engine.set.close(now_ms())?));
+        let result = self.engine.gate.panicked().and_then(|()| Ok(self.engine.set.close(self.engine.now_ms())?));
         let failure = result.as_ref().err().map(|error| (error.kind(), error.to_string()));
         *life = Life::Closed { failure };
         result

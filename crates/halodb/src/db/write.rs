@@ -21,7 +21,7 @@ impl Db {
         self.commit(&batch, self.inner.durability)
     }
 
-    /// Sets a key with a durability of its own and under a condition; `None` if the condition does not hold, and
+    /// Sets a key with a durability of its own, for a time, and under a condition; `None` if the condition does not hold, and
     /// nothing was written.
     ///
     /// # Errors
@@ -43,9 +43,21 @@ impl Db {
         value: impl AsRef<[u8]>,
         options: &WriteOptions,
     ) -> Result<Option<Commit>> {
-        let key = key.as_ref();
-        let batch = self.single_put(key, value.as_ref())?;
+        let (key, value) = (key.as_ref(), value.as_ref());
         let level = options.durability.unwrap_or(self.inner.durability);
+        let mut batch = self.single_put(key, value)?;
+        match options.ttl.expires_at_ms(self.inner.engine.now_ms()) {
+            Some(0) => {}
+            Some(at_ms) => {
+                batch = partition::Batch::new();
+                batch.put_until(self.inner.space.encode(key)?.as_bytes(), value, at_ms);
+            }
+            None => {
+                let key = self.inner.space.encode(key)?;
+                let lsn = self.put_keeping(key.as_bytes(), value, options.condition, level)?;
+                return Ok(lsn.map(|lsn| Commit { seq: lsn.0 }));
+            }
+        }
         let expect = match options.condition {
             Condition::Always => return self.commit(&batch, level).map(Some),
             Condition::IfAbsent => Expect::Absent,

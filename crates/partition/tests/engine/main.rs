@@ -3,10 +3,12 @@
 mod commits;
 mod damage;
 mod directories;
+mod expiry;
 mod merges;
 mod reads;
 mod recovery;
 mod space;
+mod validated;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
 use halodb_vfs::SimVfs;

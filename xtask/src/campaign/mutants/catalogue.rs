@@ -132,6 +132,10 @@ pub const ALL: &[Mutant] = &[
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
     crash("partition.count-asks-tree-only", "a count does not look under a key in older memtables"),
     crash("partition.count-merged-twice", "a count takes a key that is merged already from the memtable as well"),
+    crash("partition.count-ignores-expiry", "a count takes entries that have expired for live ones"),
+    crash("partition.drop-uncovers", "a merge drops an entry that has expired, and leaves what it hides"),
+    crash("partition.time-restarts", "after a crash time is that of the machine's clock"),
+    crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
 ];
 
