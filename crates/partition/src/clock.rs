@@ -149,7 +149,6 @@ impl Shared {
             let payload = payload.take().expect("it was looked at");
             let lsn = section.append(payload, mark, Durability::Sync).map_err(|e| self.log_failed(e))?;
             self.touch();
-            self.last_commit.store(lsn.0, Ordering::Release);
             drop(section);
             self.wait_for_mark(lsn)?;
             self.clock.mark_ms.fetch_max(mark, Ordering::AcqRel);

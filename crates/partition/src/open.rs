@@ -211,16 +211,17 @@ fn replay(
     let mut time = FoundTime { stated_ms, ..FoundTime::default() };
     let mut each = |record: Record<'_>| -> Result<()> {
         if record.kind == RecordKind::Commit {
-            replayed += 1;
             // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
             // of the large ones has to be given.
             let most = record.payload.len() as u64 * 2;
             if !parts.iter().all(|part| part.table.has_room(most)) {
                 return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
             }
-            let has_time = apply(record, router, parts)
+            let says = apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
-            if has_time {
+            // A mark of time is no write: an orderly end leaves the last ones in the log.
+            replayed += u64::from(says != Says::Time);
+            if says != Says::Plain {
                 time.is_used = true;
                 time.replayed_ms = time.replayed_ms.max(record.time_ms);
             }
@@ -249,9 +250,19 @@ fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
     )
 }
 
-/// Puts a record's writes into the memtables of those partitions whose tree does not have it. Whether it says that there is
-/// time: it is a mark, or writes something that expires.
-fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<bool, &'static str> {
+/// What a commit record says about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Nothing.
+    Plain,
+    /// That there is time: it writes something that expires.
+    Expiring,
+    /// How far time may have come, and nothing else.
+    Time,
+}
+
+/// Puts a record's writes into the memtables of those partitions whose tree does not have it.
+fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<Says, &'static str> {
     let Record { lsn, payload, .. } = record;
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
     let insert = |key: &[u8], entry: Entry<'_>| {
@@ -261,7 +272,11 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
         }
     };
     let ops = batch::decode(payload)?;
-    let has_time = ops.is_empty() || ops.iter().any(|op| matches!(op, Op::PutUntil(..)));
+    let says = match ops.is_empty() {
+        true => Says::Time,
+        false if ops.iter().any(|op| matches!(op, Op::PutUntil(..))) => Says::Expiring,
+        false => Says::Plain,
+    };
     // Planted faults: half a batch is replayed, or its range deletes are not.
     let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
     for op in ops.into_iter().take(whole) {
@@ -277,5 +292,5 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
             Op::Delete(key) => insert(key, Entry::Tombstone),
         }
     }
-    Ok(has_time)
+    Ok(says)
 }

@@ -19,7 +19,7 @@ pub struct Stats {
     pub memtable_bytes: u64,
     /// Versions in memtables.
     pub memtable_versions: u64,
-    /// Keys in trees (what is unmerged is not counted, and not subtracted).
+    /// Keys in trees (what is unmerged is not counted, and not subtracted; what has expired is, until it is swept).
     pub tree_keys: u64,
     /// Pages of all page files.
     pub pages: u64,
