@@ -39,20 +39,18 @@ impl Engine {
         Ok(lsn)
     }
 
-    /// Commits a batch if a condition on one key holds; `None` if it does not.
+    /// Commits a batch if every condition holds.
     pub(crate) fn commit_if(
         &self,
         batch: &partition::Batch,
-        condition: (&[u8], Expect),
+        conditions: &[(&[u8], Expect)],
         level: Durability,
-    ) -> Result<Option<Lsn>> {
-        match self.gate.when_room(|| self.set.commit_if(batch, &[condition], level, now_ms()))? {
-            Outcome::Committed(lsn) => {
-                self.announce(batch);
-                Ok(Some(lsn))
-            }
-            Outcome::Failed(_) => Ok(None),
+    ) -> Result<Outcome> {
+        let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, now_ms()))?;
+        if let Outcome::Committed(_) = outcome {
+            self.announce(batch);
         }
+        Ok(outcome)
     }
 
     /// Wakes the workers when enough was written for them to have something to do.

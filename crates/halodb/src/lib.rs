@@ -47,7 +47,7 @@
 //!
 //! # Reading the source
 //!
-//! This crate is a facade: [`Db`] turns keys into stored keys (`keyspace.rs`), hands them to
+//! This crate is a facade: [`Keyspace`] turns keys into stored keys (`space_id.rs`), hands them to
 //! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`),
 //! random numbers (`builder.rs`). Where writers wait for threads is `gate.rs`. The crates below are re-exported by their
 //! short names, and each can be used alone.
@@ -61,6 +61,7 @@
 
 mod batch;
 mod builder;
+mod catalogue;
 mod clock;
 pub mod config;
 mod db;
@@ -77,6 +78,7 @@ mod scan;
 mod settings;
 mod short;
 mod snapshot;
+mod space_id;
 mod span;
 mod trace;
 mod walk;
@@ -90,6 +92,7 @@ pub use doctor::{doctor, salvage};
 pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
+pub use keyspace::Keyspace;
 pub use pins::HeldSnapshot;
 pub use scan::Scan;
 pub use snapshot::Snapshot;

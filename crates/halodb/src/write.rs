@@ -10,7 +10,7 @@ pub struct Commit {
     pub seq: u64,
 }
 
-/// Durability and condition of one [`put_with`](crate::Db::put_with).
+/// Durability and condition of one [`put_with`](crate::Keyspace::put_with).
 ///
 /// ```
 /// use halodb::{Condition, Durability, WriteOptions};

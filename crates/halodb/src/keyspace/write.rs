@@ -1,12 +1,12 @@
-//! Writing, and waiting until what was written is durable.
+//! Writing without looking at what was there before.
 
-use halodb_partition::{self as partition, Expect, Lsn};
+use halodb_partition::{self as partition, Expect};
 
-use super::Db;
-use crate::keyspace::check_value;
+use super::Keyspace;
+use crate::space_id::check_value;
 use crate::{Batch, Commit, Condition, Result, WriteOptions};
 
-impl Db {
+impl Keyspace {
     /// Sets a key. When it returns, the write is visible, and as durable as the database was opened for
     /// ([`Builder::durability`](crate::Builder::durability); by default it survives a power cut).
     ///
@@ -15,7 +15,7 @@ impl Db {
     /// # Errors
     /// `InvalidInput` for an illegal key or value, `Full` if the log finds no disk space: nothing was written.
     /// `Io`: memory is full, and merging it failed: nothing was written. `Poisoned`: a write or sync failed, and whether
-    /// this one survives is known only after the database is opened again. `Closed`, `Busy`, `Forked`.
+    /// this one survives is known only after the database is opened again. `Closed`, `Busy`, `Forked`, `NoKeyspace`.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
         let batch = self.single_put(key.as_ref(), value.as_ref())?;
         self.commit(&batch, self.inner.durability)
@@ -25,7 +25,7 @@ impl Db {
     /// nothing was written.
     ///
     /// # Errors
-    /// As [`Db::put`].
+    /// As [`Keyspace::put`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -51,88 +51,42 @@ impl Db {
             Condition::IfAbsent => Expect::Absent,
             Condition::IfPresent => Expect::Present,
         };
-        let key = self.inner.space.encode(key)?;
-        let lsn = self.inner.writable()?.commit_if(&batch, (key.as_bytes(), expect), level)?;
+        let key = self.id.encode(key)?;
+        let lsn = self.commit_if(&batch, (key.as_bytes(), expect), level)?;
         Ok(lsn.map(|lsn| Commit { seq: lsn.0 }))
     }
 
     /// Removes a key; whether it was there. Nothing is written if it was not.
     ///
     /// # Errors
-    /// As [`Db::put`].
+    /// As [`Keyspace::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let key = self.inner.space.encode(key.as_ref())?;
+        let key = self.id.encode(key.as_ref())?;
         let mut batch = partition::Batch::new();
         batch.delete(key.as_bytes());
         let condition = (key.as_bytes(), Expect::Present);
-        let lsn = self.inner.writable()?.commit_if(&batch, condition, self.inner.durability)?;
+        let lsn = self.commit_if(&batch, condition, self.inner.durability)?;
         Ok(lsn.is_some())
     }
 
-    /// Removes everything, in one step: one small record in the log, however much there is. Space is returned by the
+    /// Removes everything in this keyspace, in one step: one small record in the log, however much there is. Space is returned by the
     /// merges that follow. Snapshots taken before still show what was there.
     ///
     /// # Errors
-    /// As [`Db::put`].
+    /// As [`Keyspace::put`].
     pub fn clear(&self) -> Result<Commit> {
         let mut batch = partition::Batch::new();
-        batch.delete_range(&self.inner.space.start(), Some(&self.inner.space.end()));
+        batch.delete_range(&self.id.start(), Some(&self.id.end()));
         self.commit(&batch, self.inner.durability)
     }
 
-    /// A batch for this database: several writes that apply whole or not at all.
+    /// A batch that writes to this keyspace, and to others ([`Batch::put_in`]): all of it applies, or nothing.
     pub fn batch(&self) -> Batch {
         Batch::new(self.clone())
     }
 
-    /// Makes everything that was acknowledged so far durable; its sequence number. Only writes below
-    /// [`Durability::Sync`](crate::Durability::Sync) need it.
-    ///
-    /// # Errors
-    /// `Poisoned` if the disk failed, `Closed`, `Forked`.
-    pub fn sync(&self) -> Result<Commit> {
-        let seq = self.inner.writable()?.set.sync()?.0;
-        Ok(Commit { seq })
-    }
-
-    /// Waits until the write with sequence number `seq` is durable; at once if it is.
-    ///
-    /// # Errors
-    /// `Lost` if the write did not survive a crash, `InvalidInput` for a number that was never given out, and those of
-    /// [`Db::sync`].
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let db = halodb::Db::open(dir.path())?;
-    /// use halodb::{Durability, WriteOptions};
-    /// let fast = WriteOptions::new().durability(Durability::Memory);
-    /// for i in 0..100 {
-    ///     db.put_with(format!("row/{i}"), "…", &fast)?;
-    /// }
-    /// db.wait_durable(db.last_seq())?; // one sync for all of them
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn wait_durable(&self, seq: u64) -> Result<()> {
-        Ok(self.inner.writable()?.set.wait_durable(Lsn(seq))?)
-    }
-
-    /// A sequence number not smaller than that of any write that this thread has finished. Cheap: no I/O.
-    pub fn last_seq(&self) -> u64 {
-        // A write is answered only when it is visible.
-        self.inner.engine.set.visible().0
-    }
-
-    /// Merges everything in memory into the trees and waits for it. Never needed for durability; useful before a
-    /// measurement, or to see the trees as they are.
-    ///
-    /// # Errors
-    /// What the merge failed with; it is tried again in the background. `Poisoned`, `Closed`, `Forked`.
-    pub fn flush(&self) -> Result<()> {
-        self.inner.writable()?.flush()
-    }
-
     fn single_put(&self, key: &[u8], value: &[u8]) -> Result<partition::Batch> {
-        let key = self.inner.space.encode(key)?;
+        let key = self.id.encode(key)?;
         check_value(value)?;
         let mut batch = partition::Batch::new();
         batch.put(key.as_bytes(), value);
