@@ -340,6 +340,25 @@ impl<W> Arena<W> {
         to
     }
 
+    /// The beginning of the last stretch whose first record is `early`, or of all; in the order of arrival what is early comes
+    /// before what is not.
+    pub(crate) fn begin_before(&self, early: impl Fn(&Record<'_>) -> bool) -> Mark {
+        let now = self.mark();
+        if now.position == 0 {
+            return Mark::default();
+        }
+        for number in (0..=now.stretch).rev() {
+            let stretch = self.stretches.get(number as usize).expect("a stretch begins before the tail is in it");
+            let end =
+                if number == now.stretch { now.position } else { *stretch.end.get().expect("it is not the last one") };
+            let first = NonZeroU32::new(stretch.start).map(Pos).filter(|_| stretch.start < end);
+            if first.is_some_and(|first| early(&self.record(first))) {
+                return Mark { stretch: number, position: 0 };
+            }
+        }
+        Mark::default()
+    }
+
     /// Waits until no other thread writes.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_, W> {

@@ -31,7 +31,7 @@
 //! ```
 //!
 //! Rooms: `table` (all together) · `arena`, `record` (where writes lie) · `index` (by hash) · `order`, `run`, `cursor` (by
-//! key) · `tally` (counting) · `ranges` · `list`, `pool` (memory) · `size`.
+//! key) · `tally` (counting) · `since` (what came after a moment) · `ranges` · `list`, `pool` (memory) · `size`.
 
 mod arena;
 mod cursor;
@@ -43,6 +43,7 @@ mod pool;
 mod ranges;
 mod record;
 mod run;
+mod since;
 mod size;
 mod sync;
 mod table;
@@ -52,6 +53,7 @@ pub use arena::Bytes;
 pub use cursor::Cursor;
 pub use entry::{Entry, Found, RangeDelete};
 pub use pool::Pool;
+pub use since::{Moment, Touched};
 pub use size::{KEY_OVERHEAD_BYTES, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 pub use table::Memtable;
 pub use tally::Tally;

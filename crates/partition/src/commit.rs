@@ -37,11 +37,11 @@ pub enum Outcome {
 }
 
 /// A batch ready for the section: what goes where.
-struct Prepared<'b> {
+pub(crate) struct Prepared<'b> {
     ranges: Vec<(&'b [u8], Option<&'b [u8]>)>,
     entries: Vec<Routed<'b>>,
     /// Partitions that the batch writes to.
-    touched: Vec<usize>,
+    pub(crate) touched: Vec<usize>,
 }
 
 impl PartitionSet {
@@ -115,27 +115,19 @@ impl PartitionSet {
             if !shared.freeze_full(&mut section, &prepared.touched) {
                 continue;
             }
-            // The record first: if the log refuses it, no entry may be left under a number that the next record gets.
-            // It cannot settle, and so not be seen without its entries, before the section is left.
-            let lsn = section.append(payload, now_ms, level).map_err(|e| shared.log_failed(e))?;
-            shared.touch();
-            shared.last_commit.store(lsn.0, Ordering::Release);
-            prepared.insert(&shared.versions.load(), lsn);
+            let lsn = shared.append(&mut section, payload, &prepared, level, now_ms)?;
             drop(section);
-            for &partition in &prepared.touched {
-                shared.partitions[partition].last_write_ms.store(now_ms, Ordering::Relaxed);
-            }
+            shared.written(&prepared, now_ms);
             // What was judged need not be pinned while a disk is waited for.
             drop((current, snapshot));
-            shared.wal.wait(lsn, level).map_err(|e| shared.log_failed(e))?;
-            shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+            shared.acknowledge(lsn, level)?;
             return Ok(Outcome::Committed(lsn));
         }
     }
 }
 
 impl<'b> Prepared<'b> {
-    fn new(shared: &Shared, ops: &[Op<'b>]) -> Self {
+    pub(crate) fn new(shared: &Shared, ops: &[Op<'b>]) -> Self {
         let mut ranges = Vec::new();
         let mut entries = Vec::new();
         let mut touched = vec![false; shared.partitions.len()];
@@ -225,8 +217,43 @@ impl Shared {
         self.wal.wait(lsn, level).map_err(|e| self.log_failed(e))
     }
 
+    /// In the section: the record, and its entries, not yet visible.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        section: &mut Sequencer<'_>,
+        payload: Payload,
+        prepared: &Prepared<'_>,
+        level: Durability,
+        now_ms: u64,
+    ) -> Result<Lsn> {
+        // The record first: if the log refuses it, no entry may be left under a number that the next record gets.
+        // It cannot settle, and so not be seen without its entries, before the section is left.
+        let lsn = section.append(payload, now_ms, level).map_err(|e| self.log_failed(e))?;
+        self.touch();
+        self.last_commit.store(lsn.0, Ordering::Release);
+        prepared.insert(&self.versions.load(), lsn);
+        Ok(lsn)
+    }
+
+    /// After the section: when the partitions were last written to.
+    #[inline]
+    pub(crate) fn written(&self, prepared: &Prepared<'_>, now_ms: u64) {
+        for &partition in &prepared.touched {
+            self.partitions[partition].last_write_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until a commit is visible and as durable as its level says, and counts it.
+    #[inline]
+    pub(crate) fn acknowledge(&self, lsn: Lsn, level: Durability) -> Result<()> {
+        self.wal.wait(lsn, level).map_err(|e| self.log_failed(e))?;
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet.
-    fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
+    pub(crate) fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
@@ -240,7 +267,7 @@ impl Shared {
     }
 
     /// In the section: freezes the full memtables among `touched`. False if one is full and cannot be frozen.
-    fn freeze_full(&self, section: &mut Sequencer<'_>, touched: &[usize]) -> bool {
+    pub(crate) fn freeze_full(&self, section: &mut Sequencer<'_>, touched: &[usize]) -> bool {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
@@ -263,9 +290,10 @@ impl Shared {
         let last = if mutant("partition.freeze-too-far") { section.next() } else { self.wal.appended() };
         self.versions.replace(partition, Lsn(0), |part| {
             if !part.active.table.is_empty() {
-                let next = Layer::active(Arc::new(Memtable::with_pool(self.pool.clone())));
+                let table = Arc::new(Memtable::with_pool(self.pool.clone()));
+                let next = Layer::active(table, part.active.number + 1);
                 let full = std::mem::replace(&mut part.active, next);
-                part.frozen.insert(0, Layer::frozen(full.table, last));
+                part.frozen.insert(0, full.frozen(last));
             }
         });
     }

@@ -34,7 +34,8 @@
 //! # }
 //! ```
 //!
-//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
+//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `reads`,
+//! `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
@@ -51,6 +52,7 @@ mod cursor;
 mod directory;
 mod doctor;
 mod error;
+mod evidence;
 #[cfg(test)]
 mod golden;
 mod jobs;
@@ -62,6 +64,7 @@ mod open;
 mod options;
 mod patient;
 mod readout;
+mod reads;
 mod routing;
 mod salvage;
 mod set;
@@ -71,6 +74,7 @@ mod space;
 mod stats;
 mod stream;
 mod sync;
+mod validate;
 mod value;
 mod version;
 
@@ -81,14 +85,17 @@ pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};
 pub use error::{Error, ErrorKind, Result};
+pub use evidence::Basis;
 pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
 pub use readout::BehindGaps;
+pub use reads::ReadSet;
 pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use stats::{PartitionShape, Stats};
+pub use validate::Validated;
 pub use value::Value;

@@ -72,6 +72,9 @@ impl Shared {
             let roots: Vec<_> = merged.root.into_iter().collect();
             let snapshot = txn.commit(&roots, &Checkpoint { applied, synced }.encode())?;
             let tree = Tree::open(snapshot, 0, self.tree_options())?;
+            if finished {
+                self.evidence.keep(partition, layer, self.evidence_bytes());
+            }
             self.versions.replace(partition, last, |part| {
                 part.tree = tree;
                 match merged.merged_up_to {

@@ -83,7 +83,7 @@ impl PartitionSet {
         let mut parts = Vec::new();
         for part in opened {
             parts.push(Arc::new(PartVersion {
-                active: Layer::active(part.table),
+                active: Layer::active(part.table, 0),
                 frozen: Vec::new(),
                 tree: part.tree,
             }));
@@ -111,6 +111,7 @@ impl PartitionSet {
             replayed_to: if log.untouched { Lsn(0) } else { log.last },
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
+            evidence: Arc::default(),
             pool,
         };
         Ok((PartitionSet { shared: Arc::new(shared) }, report))

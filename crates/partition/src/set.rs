@@ -4,6 +4,7 @@
 //! `merge`, closing in `close`.
 
 use crate::compact::Background;
+use crate::evidence::Evidence;
 use crate::manifest::Manifest;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     /// Greatest number given to a commit since the open (0: none).
     pub(crate) last_commit: AtomicU64,
     pub(crate) counters: Counters,
+    /// Outlives the set with the transactions that are open.
+    pub(crate) evidence: Arc<Evidence>,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -77,6 +80,7 @@ pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) stalls: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
 }
 
 impl Shared {
@@ -98,6 +102,11 @@ impl Shared {
     /// not more than leaves room for the largest batch.
     pub(crate) fn freeze_bytes(&self) -> u64 {
         (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).clamp(1, MAX_FREEZE_BYTES)
+    }
+
+    /// Bytes of merged memtables that may be kept for open transactions.
+    pub(crate) fn evidence_bytes(&self) -> u64 {
+        self.options.memtable_bytes / 2
     }
 
     /// Nothing more is written; the first failure is the one that is told.

@@ -35,6 +35,10 @@ pub struct Stats {
     pub merges: u64,
     /// Times a writer found memory full and had to wait for a merge.
     pub stalls: u64,
+    /// Commits refused because something that they rest on was written meanwhile.
+    pub conflicts: u64,
+    /// Bytes of merged memtables kept for open transactions, beside `memtable_bytes`.
+    pub evidence_bytes: u64,
     /// Greatest visible number.
     pub visible: u64,
     /// Greatest durable number.
@@ -74,6 +78,8 @@ impl PartitionSet {
             commits: shared.counters.commits.load(Ordering::Relaxed),
             merges: shared.counters.merges.load(Ordering::Relaxed),
             stalls: shared.counters.stalls.load(Ordering::Relaxed),
+            conflicts: shared.counters.conflicts.load(Ordering::Relaxed),
+            evidence_bytes: shared.evidence.bytes(),
             visible: self.visible().0,
             durable: shared.wal.synced().0,
             ..Stats::default()

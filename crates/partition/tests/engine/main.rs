@@ -7,6 +7,7 @@ mod merges;
 mod reads;
 mod recovery;
 mod space;
+mod validated;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
 use halodb_vfs::SimVfs;
