@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
+use halodb_partition::{
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
+};
 
 use crate::clock::now_ms;
 use crate::gate::{Gate, Turn};
@@ -51,6 +53,31 @@ impl Engine {
             self.announce(batch);
         }
         Ok(outcome)
+    }
+
+    /// Commits a batch if nothing that was read in a snapshot was written since.
+    pub(crate) fn commit_validated(
+        &self,
+        batch: &partition::Batch,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        let done = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, now_ms()))?;
+        if let Validated::Committed(_) = done {
+            self.announce(batch);
+        }
+        Ok(done)
+    }
+
+    /// Removes a range of stored keys if every condition holds.
+    pub(crate) fn delete_range(
+        &self,
+        range: (&[u8], Option<&[u8]>),
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+    ) -> Result<Removal> {
+        self.gate.when_room(|| self.set.delete_range(range, conditions, level, now_ms()))
     }
 
     /// Wakes the workers when enough was written for them to have something to do.

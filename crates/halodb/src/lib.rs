@@ -96,7 +96,7 @@ pub use keyspace::Keyspace;
 pub use pins::HeldSnapshot;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
-pub use write::{Commit, Condition, WriteOptions};
+pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{
