@@ -13,8 +13,8 @@ use crate::config::{Config, Loaded, environment};
 use crate::db::{Db, Parts};
 use crate::engine::Engine;
 use crate::gate::Gate;
-use crate::keyspace::Keyspace;
 use crate::settings::Settings;
+use crate::space_id::SpaceId;
 use crate::trace::event;
 use crate::workers::Workers;
 use crate::{Error, ErrorKind, Result};
@@ -244,7 +244,7 @@ impl Builder {
             let _ = dropped;
         }
 
-        let space = Keyspace::default_of(set.stats().page_size);
+        let space = SpaceId::new(SpaceId::DEFAULT, set.stats().page_size);
         let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
         let workers = Workers::start(&engine, resolved.schedule)?;
         let durability = resolved.durability;

@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
+use halodb_partition::{
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
+};
 
 use crate::clock;
 use crate::gate::{Gate, Turn};
@@ -55,6 +57,12 @@ impl Engine {
         self.set.snapshot()
     }
 
+    /// The newest state, visible or not.
+    pub(crate) fn newest(&self) -> partition::Snapshot {
+        self.pass_time();
+        self.set.newest()
+    }
+
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
         let lsn = self.gate.when_room(|| self.set.commit(batch, level, self.now_ms()))?;
@@ -62,20 +70,43 @@ impl Engine {
         Ok(lsn)
     }
 
-    /// Commits a batch if a condition on one key holds; `None` if it does not.
+    /// Commits a batch if every condition holds.
     pub(crate) fn commit_if(
         &self,
         batch: &partition::Batch,
-        condition: (&[u8], Expect),
+        conditions: &[(&[u8], Expect)],
         level: Durability,
-    ) -> Result<Option<Lsn>> {
-        match self.gate.when_room(|| self.set.commit_if(batch, &[condition], level, self.now_ms()))? {
-            Outcome::Committed(lsn) => {
-                self.announce(batch);
-                Ok(Some(lsn))
-            }
-            Outcome::Failed(_) => Ok(None),
+    ) -> Result<Outcome> {
+        let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms()))?;
+        if let Outcome::Committed(_) = outcome {
+            self.announce(batch);
         }
+        Ok(outcome)
+    }
+
+    /// Commits a batch if nothing that was read in a snapshot was written since.
+    pub(crate) fn commit_validated(
+        &self,
+        batch: &partition::Batch,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        let done = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
+        if let Validated::Committed(_) = done {
+            self.announce(batch);
+        }
+        Ok(done)
+    }
+
+    /// Removes a range of stored keys if every condition holds.
+    pub(crate) fn delete_range(
+        &self,
+        range: (&[u8], Option<&[u8]>),
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+    ) -> Result<Removal> {
+        self.gate.when_room(|| self.set.delete_range(range, conditions, level, self.now_ms()))
     }
 
     /// Wakes the workers when enough was written for them to have something to do.

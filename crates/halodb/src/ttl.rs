@@ -31,7 +31,7 @@ pub enum Ttl {
     Keep,
 }
 
-/// How long a key will live; see [`Db::ttl`](crate::Db::ttl).
+/// How long a key will live; see [`Keyspace::ttl`](crate::Keyspace::ttl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TtlState {
     /// The key is absent.

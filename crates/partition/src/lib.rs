@@ -61,6 +61,7 @@ mod lapse;
 mod manifest;
 mod merge;
 mod multi;
+mod newest;
 mod nth;
 mod open;
 mod options;
@@ -83,7 +84,7 @@ mod version;
 
 pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
-pub use commit::{Expect, Outcome};
+pub use commit::{Expect, Outcome, Removal};
 pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};
