@@ -65,13 +65,14 @@ struct Held {
 }
 
 impl Held {
-    /// The record of an entry, and where it is.
+    /// The record of an entry, where it is, and when it expires.
     #[inline]
-    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
+    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Expiry, Record<'t>)> {
         let at = self.page.at();
         let body = tree.body_again(self.page)?;
         let span = tree.decoded(at, self.layout.span(body, index))?;
-        Ok((span, tree.decoded(at, span.record(body))?))
+        let expiry = tree.decoded(at, self.layout.expiry(body, index))?;
+        Ok((span, expiry, tree.decoded(at, span.record(body))?))
     }
 }
 
@@ -81,6 +82,7 @@ struct Entry {
     leaf: Held,
     index: usize,
     span: Span,
+    expiry: Expiry,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,14 +261,10 @@ impl Cursor {
         self.tree.value(at, &record).map(Some)
     }
 
-    /// When the entry expires. The value is there whether that has come or not.
-    ///
-    /// # Errors
-    /// [`crate::Error`] if the leaf cannot be trusted.
-    pub fn expiry(&self) -> Result<Option<Expiry>> {
-        let Some(Entry { leaf, index, .. }) = self.entry else { return Ok(None) };
-        let body = self.tree.body_again(leaf.page)?;
-        self.tree.decoded(leaf.page.at(), leaf.layout.expiry(body, index)).map(Some)
+    /// When the entry expires; `None` when on no key. The value is there whether that has come or not.
+    #[inline]
+    pub fn expiry(&self) -> Option<Expiry> {
+        self.entry.map(|entry| entry.expiry)
     }
 
     /// The tree it reads.
@@ -344,8 +342,8 @@ impl Cursor {
     fn settle_near(&mut self, index: usize) -> Result<()> {
         let Some(entry) = &mut self.entry else { return Ok(()) };
         match entry.leaf.read(&self.tree, index) {
-            Ok((span, record)) => {
-                (entry.index, entry.span) = (index, span);
+            Ok((span, expiry, record)) => {
+                (entry.index, entry.span, entry.expiry) = (index, span, expiry);
                 self.key.truncate(self.prefix_len);
                 record.append_suffix(&mut self.key);
                 Ok(())
@@ -361,7 +359,7 @@ impl Cursor {
     #[inline]
     fn settle(&mut self, leaf: Held, index: usize) -> Result<()> {
         let at = leaf.page.at();
-        let (span, record) = leaf.read(&self.tree, index)?;
+        let (span, expiry, record) = leaf.read(&self.tree, index)?;
         if self.prefix_of != Some(at) {
             let body = self.tree.body_again(leaf.page)?;
             let prefix = self.tree.decoded(at, Leaf::parse(body))?.prefix();
@@ -372,7 +370,7 @@ impl Cursor {
         }
         self.key.truncate(self.prefix_len);
         record.append_suffix(&mut self.key);
-        self.entry = Some(Entry { leaf, index, span });
+        self.entry = Some(Entry { leaf, index, span, expiry });
         Ok(())
     }
 }

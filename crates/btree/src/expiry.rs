@@ -12,7 +12,7 @@
 //! | 8 | w bytes × n | of each item: 0 = never; otherwise its expiry less the least one, plus 1 |
 //!
 //! What is absent: a clock. An entry is stored and given back whether its time has come or not; what that means is for
-//! the layer above to say.
+//! the layer above to say, which has entries counted as of a time that it names (`expired.rs`).
 
 use crate::bytes::u64_at;
 use crate::error::Decoded;
@@ -44,6 +44,11 @@ impl Expiry {
     /// Not at all?
     pub const fn is_never(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether it has come at a time in milliseconds.
+    pub const fn is_past(self, now_ms: u64) -> bool {
+        self.0 != 0 && self.0 <= now_ms
     }
 
     /// Whichever comes first.
@@ -143,6 +148,12 @@ impl Column {
             0 => Err("a page with expiries states no least one"),
             ms => Ok(Expiry(ms)),
         }
+    }
+
+    /// Whether there is none: nothing of the page expires.
+    #[inline]
+    pub(crate) fn is_absent(self) -> bool {
+        self.width == 0
     }
 
     /// Item `i`. Nearly every page has no column, so what reads one stays out of the way.

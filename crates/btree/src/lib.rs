@@ -9,7 +9,8 @@
 //! [`Store`] puts one tree into one file for programs that want just that; a database above keeps several roots in a
 //! page file and calls [`merge`] itself, because it has a log and collects batches in memory.
 //!
-//! Entries carry a time at which they expire, and branches the least of what is below them ([`Expiry`]).
+//! Entries carry a time at which they expire, and branches the least of what is below them ([`Expiry`]): so what has expired
+//! by a time that the caller names is counted and found at the cost of the leaves that hold it.
 //!
 //! What is absent: the tree knows no log, no versions within a page, no clock (what has expired is still given), no
 //! comparison other than that of bytes, and no page cache (pages are searched in the mapping). It changes by batches only: there is no insertion of a
@@ -29,6 +30,7 @@ mod check;
 mod count;
 mod cursor;
 mod error;
+mod expired;
 mod expiry;
 mod filter;
 #[cfg(test)]

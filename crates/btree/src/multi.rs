@@ -5,6 +5,7 @@
 //! keys.
 
 use crate::error::Result;
+use crate::expiry::Expiry;
 use crate::recent;
 use crate::tree::{RECORD_LEN, Tree};
 use halodb_pager::{PageId, PageRef, Stamp};
@@ -38,19 +39,24 @@ impl Tree {
         let mut values = vec![None; keys.len()];
         for (keys, values) in keys.chunks(GROUP).zip(values.chunks_mut(GROUP)) {
             let hash = |key: &_| self.hash(AsRef::as_ref(key));
-            self.get_group(keys, |key| key.as_ref(), hash, |i, value| values[i] = Some(value))?;
+            self.get_group(keys, |key| key.as_ref(), hash, |i, value, _| values[i] = Some(value))?;
         }
         Ok(values)
     }
 
-    /// As [`Tree::multi_get`] with each key's [`Tree::hash`] at hand; `found` is told the number and the value of each key
-    /// that is there, in the order of the keys.
+    /// As [`Tree::multi_get`] with each key's [`Tree::hash`] at hand; `found` is told the number, the value and the expiry of
+    /// each key that is there, in the order of the keys.
     ///
     /// # Errors
     /// As [`Tree::multi_get`]; values that were found before it are told.
-    pub fn multi_get_hashed<'t>(&'t self, keys: &[(&[u8], u64)], mut found: impl FnMut(usize, &'t [u8])) -> Result<()> {
+    pub fn multi_get_hashed<'t>(
+        &'t self,
+        keys: &[(&[u8], u64)],
+        mut found: impl FnMut(usize, &'t [u8], Expiry),
+    ) -> Result<()> {
         for (group, keys) in keys.chunks(GROUP).enumerate() {
-            self.get_group(keys, |(key, _)| key, |(_, hash)| *hash, |i, value| found(group * GROUP + i, value))?;
+            let found = |i, value, expiry| found(group * GROUP + i, value, expiry);
+            self.get_group(keys, |(key, _)| key, |(_, hash)| *hash, found)?;
         }
         Ok(())
     }
@@ -61,7 +67,7 @@ impl Tree {
         keys: &[K],
         key_of: impl Fn(&K) -> &[u8],
         hash_of: impl Fn(&K) -> u64,
-        mut found: impl FnMut(usize, &'t [u8]),
+        mut found: impl FnMut(usize, &'t [u8], Expiry),
     ) -> Result<()> {
         let Some((root, top)) = self.top() else { return Ok(()) };
         let mut lanes = [Lane { at: root, ..Lane::default() }; GROUP];
@@ -111,7 +117,8 @@ impl Tree {
             recent::note(is_there);
             if is_there {
                 let record = self.decoded(lane.at, leaf.record(index))?;
-                found(i, self.value(lane.at, &record)?);
+                let expiry = self.decoded(lane.at, leaf.expiry(index))?;
+                found(i, self.value(lane.at, &record)?, expiry);
             }
         }
         Ok(())

@@ -130,14 +130,15 @@ impl Tree {
         self.lookup(key, || hash)
     }
 
-    /// The value of a key and when it expires. As [`Tree::get`], which is faster by what the second answer costs.
+    /// The value of a key and when it expires, with the key's [`Tree::hash`] at hand.
     ///
     /// # Errors
     /// As [`Tree::get`].
-    pub fn get_with_expiry(&self, key: &[u8]) -> Result<Option<(&[u8], Expiry)>> {
+    #[inline]
+    pub fn get_with_expiry(&self, key: &[u8], hash: u64) -> Result<Option<(&[u8], Expiry)>> {
         self.find(
             key,
-            || self.hash(key),
+            || hash,
             |at, leaf, index| {
                 let record = self.decoded(at, leaf.record(index))?;
                 let expiry = self.decoded(at, leaf.expiry(index))?;

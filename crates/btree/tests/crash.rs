@@ -76,7 +76,7 @@ fn holds(store: &Store, model: &Model) -> bool {
         if cursor.key() != Some(key) || cursor.value().unwrap() != Some(value) {
             return false;
         }
-        assert_eq!(cursor.expiry().unwrap(), Some(until(value)));
+        assert_eq!(cursor.expiry(), Some(until(value)));
         cursor.next().unwrap();
     }
     cursor.key().is_none()

@@ -65,16 +65,16 @@ fn compare(store: &Store, model: &Model) {
     }
     assert_eq!(seen, model.len());
     let mut cursor = tree.cursor();
-    assert_eq!(cursor.expiry().unwrap(), None);
+    assert_eq!(cursor.expiry(), None);
     cursor.seek_first().unwrap();
     for (key, (value, ms)) in model {
         let expiry = Expiry::at_ms(*ms);
-        assert_eq!((cursor.key(), cursor.expiry().unwrap()), (Some(&key[..]), Some(expiry)));
-        assert!(tree.get_with_expiry(key).unwrap() == Some((&value[..], expiry)));
+        assert_eq!((cursor.key(), cursor.expiry()), (Some(&key[..]), Some(expiry)));
+        assert!(tree.get_with_expiry(key, tree.hash(key)).unwrap() == Some((&value[..], expiry)));
         cursor.next().unwrap();
     }
-    assert_eq!(cursor.expiry().unwrap(), None);
-    assert_eq!(tree.get_with_expiry(b"no such key").unwrap(), None);
+    assert_eq!(cursor.expiry(), None);
+    assert_eq!(tree.get_with_expiry(b"no such key", tree.hash(b"no such key")).unwrap(), None);
     let mut rescued = Model::new();
     let found = tree.rescue(&mut PageSet::default(), &mut |key, value, expiry| {
         rescued.insert(key.to_vec(), (value.to_vec(), expiry.ms()));
@@ -158,7 +158,7 @@ fn another_expiry_of_the_same_value_is_a_change_and_the_same_is_none() {
     assert_eq!(put(5).root(), first);
     let second = put(6);
     assert_ne!(second.root(), first);
-    assert_eq!(second.get_with_expiry(b"key").unwrap(), Some((&b"value"[..], Expiry::at_ms(6))));
+    assert_eq!(second.get_with_expiry(b"key", second.hash(b"key")).unwrap(), Some((&b"value"[..], Expiry::at_ms(6))));
     assert_eq!(put(0).least_expiry().unwrap(), Expiry::NEVER);
 }
 
@@ -168,7 +168,7 @@ fn a_value_in_an_extent_expires_too() {
     let mut batch = Batch::new();
     batch.put_until("long", vec![1; 9000], Expiry::at_ms(77)).put("short", "never");
     let tree = store.apply(&batch).unwrap();
-    assert_eq!(tree.get_with_expiry(b"long").unwrap(), Some((&[1; 9000][..], Expiry::at_ms(77))));
+    assert_eq!(tree.get_with_expiry(b"long", tree.hash(b"long")).unwrap(), Some((&[1; 9000][..], Expiry::at_ms(77))));
     assert_eq!(tree.least_expiry().unwrap(), Expiry::at_ms(77));
 }
 

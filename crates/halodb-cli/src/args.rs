@@ -1,10 +1,12 @@
 //! The one definition of every command. The program's arguments, the shell's lines and the pipe's lines are all parsed by
 //! it, and `help` is written from it; what a command does is in `commands`.
 
+use crate::durations;
 use crate::output::Format;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Heading of the options that may stand anywhere.
 const GLOBAL: &str = "Global options";
@@ -66,6 +68,18 @@ pub(crate) enum Command {
     /// Say whether a key is there: true or false
     #[command(allow_negative_numbers = true, after_help = "Example: exists user/1")]
     Exists(Exists),
+    /// Let a key live for a time from now on
+    #[command(allow_negative_numbers = true, after_help = "Example: expire session/7 30m")]
+    Expire(Expire),
+    /// Show how long a key will live
+    #[command(
+        allow_negative_numbers = true,
+        after_help = "Example: ttl session/7\nWrites a duration as put --ttl takes it, or never."
+    )]
+    Ttl(TtlOf),
+    /// Let a key live for ever
+    #[command(allow_negative_numbers = true, after_help = "Example: persist session/7")]
+    Persist(Persist),
     /// List keys in order, all or those with a prefix
     #[command(
         visible_alias = "ls",
@@ -152,6 +166,9 @@ pub(crate) struct Put {
     /// Only if the key is there already (else exit code 1)
     #[arg(long)]
     pub(crate) if_present: bool,
+    /// Let the key live for a time only: 500ms, 10m, 1h30m, 7d
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    pub(crate) ttl: Option<Duration>,
     /// Store VALUE as it is, even if it is - or begins with @ (in shell and pipe quotes do the same)
     #[arg(long)]
     pub(crate) literal: bool,
@@ -177,6 +194,27 @@ pub(crate) struct Delete {
 /// Arguments of `exists`.
 #[derive(Debug, Args)]
 pub(crate) struct Exists {
+    pub(crate) key: OsString,
+}
+
+/// Arguments of `expire`.
+#[derive(Debug, Args)]
+pub(crate) struct Expire {
+    pub(crate) key: OsString,
+    /// How long from now on: 500ms, 10m, 1h30m, 7d
+    #[arg(value_name = "DURATION", value_parser = durations::parse)]
+    pub(crate) after: Duration,
+}
+
+/// Arguments of `ttl`.
+#[derive(Debug, Args)]
+pub(crate) struct TtlOf {
+    pub(crate) key: OsString,
+}
+
+/// Arguments of `persist`.
+#[derive(Debug, Args)]
+pub(crate) struct Persist {
     pub(crate) key: OsString,
 }
 

@@ -12,6 +12,7 @@ mod keys;
 mod shape;
 mod space;
 mod table;
+mod ttl;
 
 use crate::args::Command;
 use crate::failure::Result;
@@ -37,6 +38,9 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Get(get) => keys::get(session, get, form)?,
         Command::Delete(delete) => keys::delete(session, delete)?,
         Command::Exists(exists) => keys::exists(session, exists)?,
+        Command::Expire(expire) => ttl::expire(session, expire)?,
+        Command::Ttl(of) => ttl::ttl(session, of, form)?,
+        Command::Persist(persist) => ttl::persist(session, persist)?,
         Command::List(list) => browse::list(session, list, form)?,
         Command::Scan(scan) => browse::scan(session, scan, form)?,
         Command::Count(count) => browse::count(session, count)?,

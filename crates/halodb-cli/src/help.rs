@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 /// The commands in the order and the groups in which they are shown.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Keys", &["put", "get", "delete", "exists", "list", "scan", "count", "len", "clear"]),
+    ("Keys", &["put", "get", "delete", "exists", "expire", "ttl", "persist", "list", "scan", "count", "len", "clear"]),
     ("Files", &["import", "export", "backup", "restore"]),
     ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "config"]),
     ("Other", &["help", "version", "quit"]),

@@ -113,7 +113,7 @@ impl Out {
             Format::Base64 => self.line(base64_text(value)),
             Format::Json | Format::Jsonl => {
                 let mut line = Vec::new();
-                json_record(&mut line, key, Some(value));
+                json_record(&mut line, key, Some(value), None);
                 self.line(line)
             }
             Format::Csv => {

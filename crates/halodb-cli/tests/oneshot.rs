@@ -281,3 +281,32 @@ fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
+
+#[test]
+fn keys_live_as_long_as_they_are_told_to() {
+    let place = Place::new();
+    place.run(&["put", "k", "v", "--ttl", "1h30m"]).expect(0, "OK\n");
+    place.run(&["get", "k"]).expect(0, "v\n");
+    assert!(place.run(&["ttl", "k"]).out().starts_with("1h29m5"));
+    place.run(&["persist", "k"]).expect(0, "OK\n");
+    place.run(&["ttl", "k"]).expect(0, "never\n");
+    place.run(&["ttl", "k", "--format", "json"]).expect(0, "{\"ttl_ms\":null}\n");
+    place.run(&["expire", "k", "0s"]).expect(0, "OK\n");
+    place.run(&["get", "k"]).expect(1, "").says("(not found)");
+    place.run(&["len"]).expect(0, "0\n");
+    for command in [&["ttl", "k"][..], &["persist", "k"], &["expire", "k", "1d"]] {
+        place.run(command).expect(1, "").says("(not found)");
+    }
+    place.run(&["put", "k", "v", "--ttl", "10"]).expect(2, "").says("1h30m");
+}
+
+#[test]
+fn what_expires_between_two_processes_is_gone_for_the_second() {
+    let place = Place::new();
+    place.run(&["put", "k", "v", "--ttl", "300ms"]).expect(0, "OK\n");
+    place.run(&["put", "long", "v", "--ttl", "1h"]).expect(0, "OK\n");
+    std::thread::sleep(std::time::Duration::from_millis(350));
+    place.run(&["get", "k"]).expect(1, "");
+    place.run(&["list"]).expect(0, "long\n");
+    assert!(place.run(&["ttl", "long"]).out().starts_with("59m"), "an orderly end costs no time");
+}

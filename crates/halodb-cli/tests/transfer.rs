@@ -59,7 +59,7 @@ fn records_that_would_lose_something_are_refused() {
     let check = |line: &str, why: &str| {
         place.feed(&["import"], line.as_bytes()).expect(2, "").says("line 1").says(why);
     };
-    check(r#"{"key":"k","value":"v","expires_at_ms":1700000000000}"#, "expires_at_ms");
+    check(r#"{"key":"k","value":"v","expires_at_ms":"tomorrow"}"#, "expected u64");
     check(r#"{"key":"k","value":"v","ttl":5}"#, "ttl");
     check(r#"{"key":"","value":"v"}"#, "empty");
     check(r#"{"key":"k","value":{"a":1}}"#, "string");
@@ -121,4 +121,26 @@ fn a_large_import_keeps_order_of_equal_keys() {
     place.feed(&["import", "--batch", "3"], lines.as_bytes()).expect(0, "").says("committed 5000");
     place.run(&["get", "k0"]).expect(0, "4998\n");
     place.run(&["len"]).expect(0, "7\n");
+}
+
+#[test]
+fn expiries_go_through_a_file_and_back() {
+    let place = Place::new();
+    place.feed(&["import"], br#"{"key":"gone","value":"v","expires_at_ms":1700000000000}"#).expect(0, "");
+    place.run(&["len"]).expect(0, "0\n");
+    place.run(&["put", "a", "1"]).expect(0, "OK\n");
+    place.run(&["put", "b", "2", "--ttl", "365d"]).expect(0, "OK\n");
+    for (format, beginning) in
+        [("jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n"), ("csv", "key,value,expires_at_ms\na,1,\n")]
+    {
+        let file = place.run(&["export", "--format", format]).out().to_owned();
+        assert!(file.starts_with(beginning), "{file}");
+        let ttl = place.run(&["ttl", "b"]).out().to_owned();
+        assert!(ttl.starts_with("364d"), "{ttl}");
+        place.run(&["clear", "--yes"]).expect(0, "OK\n");
+        place.feed(&["import", "--format", format], file.as_bytes()).expect(0, "");
+        assert_eq!(place.run(&["export", "--format", format]).out(), file);
+        assert!(place.run(&["ttl", "b"]).out().starts_with("364d"));
+        place.run(&["ttl", "a"]).expect(0, "never\n");
+    }
 }

@@ -1,12 +1,16 @@
 //! [`Batch`]: writes that apply whole or not at all.
 
 use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
 
 use halodb_partition as partition;
 use halodb_wal::Durability;
 
-use crate::keyspace::check_value;
-use crate::{Commit, Db, Error, Result};
+use crate::keyspace::{Member, half_open};
+use crate::space_id::{SpaceId, check_value};
+use crate::span::Span;
+use crate::{Commit, Error, ErrorKind, Keyspace, Result, Ttl};
 
 /// Writes that apply whole or not at all, whatever happens: no reader and no crash ever shows a part of them.
 ///
@@ -23,6 +27,9 @@ use crate::{Commit, Db, Error, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// [`put`](Batch::put) and [`delete`](Batch::delete) go to the keyspace that gave the batch, [`put_in`](Batch::put_in) and
+/// [`delete_in`](Batch::delete_in) to another one.
+///
 /// In a loop:
 ///
 /// ```
@@ -38,7 +45,9 @@ use crate::{Commit, Db, Error, Result};
 /// ```
 #[must_use = "a batch does nothing until it is committed"]
 pub struct Batch {
-    db: Db,
+    keys: Keyspace,
+    /// The named keyspaces that it writes to.
+    members: Vec<Arc<Member>>,
     inner: partition::Batch,
     durability: Durability,
     /// The first invalid key or value, reported by `commit`.
@@ -46,28 +55,122 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(db: Db) -> Self {
-        let durability = db.default_durability();
-        Batch { db, inner: partition::Batch::new(), durability, invalid: None }
+    pub(crate) fn new(keys: Keyspace) -> Self {
+        let durability = keys.inner.durability;
+        Batch { keys, members: Vec::new(), inner: partition::Batch::new(), durability, invalid: None }
     }
 
     /// Sets a key. An illegal key or value is reported by [`commit`](Batch::commit).
     pub fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.add_put(self.keys.id, key.as_ref(), value.as_ref());
+        self.enlist_own();
+        self
+    }
+
+    /// Sets a key that is to live for a time, which begins now. [`Ttl::Keep`] is refused by [`commit`](Batch::commit): a
+    /// batch reads nothing.
+    pub fn put_ttl(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Ttl) -> Self {
         let value = value.as_ref();
-        match self.db.keyspace().encode(key.as_ref()).and_then(|key| check_value(value).map(|()| key)) {
-            Ok(key) => self.inner.put(key.as_bytes(), value),
+        let Some(at_ms) = ttl.expires_at_ms(self.keys.inner.engine.now_ms()) else {
+            let what = "a batch reads nothing, so it cannot keep an expiry; use put_with";
+            self.refuse(Error::new(ErrorKind::InvalidInput, what));
+            return self;
+        };
+        match self.keys.id.encode(key.as_ref()).and_then(|key| check_value(value).map(|()| key)) {
+            Ok(key) => self.inner.put_until(key.as_bytes(), value, at_ms),
             Err(error) => self.refuse(error),
         }
+        self.enlist_own();
         self
     }
 
     /// Removes a key; nothing happens if it is absent.
     pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
-        match self.db.keyspace().encode(key.as_ref()) {
+        self.add_delete(self.keys.id, key.as_ref());
+        self.enlist_own();
+        self
+    }
+
+    /// Sets a key in another keyspace of the same database. A `Db` is its default keyspace.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let (users, by_mail) = (db.keyspace("users")?, db.keyspace("by mail")?);
+    /// db.batch().put_in(&users, "1", "ada@example.org").put_in(&by_mail, "ada@example.org", "1").commit()?;
+    /// users.batch().delete("1").delete_in(&by_mail, "ada@example.org").put_in(&db, "deleted", "1").commit()?;
+    /// assert!(users.is_empty()? && by_mail.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put_in(mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.add_put(keyspace.id, key.as_ref(), value.as_ref());
+        self.enlist(keyspace);
+        self
+    }
+
+    /// Removes a key of another keyspace; nothing happens if it is absent.
+    pub fn delete_in(mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Self {
+        self.add_delete(keyspace.id, key.as_ref());
+        self.enlist(keyspace);
+        self
+    }
+
+    /// Removes the keys of a range of the keyspace that gave the batch, those that earlier writes of this batch put there among
+    /// them; later ones stay.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("row/1", "old").put("row/2", "old").commit()?;
+    /// db.batch().delete_range("row/".."row0").put("row/1", "new").commit()?;
+    /// assert_eq!(db.len()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(mut self, range: impl RangeBounds<K>) -> Self {
+        if let Some(span) = Span::of(self.keys.id, range) {
+            let (start, end) = half_open(&span);
+            self.inner.delete_range(&start, end.as_deref());
+            self.enlist_own();
+        }
+        self
+    }
+
+    fn add_put(&mut self, id: SpaceId, key: &[u8], value: &[u8]) {
+        match id.encode(key).and_then(|key| check_value(value).map(|()| key)) {
+            Ok(key) => self.inner.put(key.as_bytes(), value),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    fn add_delete(&mut self, id: SpaceId, key: &[u8]) {
+        match id.encode(key) {
             Ok(key) => self.inner.delete(key.as_bytes()),
             Err(error) => self.refuse(error),
         }
-        self
+    }
+
+    /// Remembers that the batch writes to the keyspace that gave it, which must be there when it is committed.
+    fn enlist_own(&mut self) {
+        if let Some(member) = self.keys.member() {
+            let member = Arc::clone(member);
+            self.enlist_member(&member);
+        }
+    }
+
+    /// As [`Batch::enlist_own`], for another one.
+    fn enlist(&mut self, keyspace: &Keyspace) {
+        match (self.keys.shares_database_with(keyspace), keyspace.member()) {
+            (Err(error), _) => self.refuse(error),
+            (Ok(()), Some(member)) => self.enlist_member(member),
+            (Ok(()), None) => {}
+        }
+    }
+
+    fn enlist_member(&mut self, member: &Arc<Member>) {
+        // Mostly the one of the write before.
+        if !self.members.iter().rev().any(|known| Arc::ptr_eq(known, member)) {
+            self.members.push(Arc::clone(member));
+        }
     }
 
     /// Sets how durable this batch is when its commit is answered.
@@ -98,11 +201,11 @@ impl Batch {
     ///
     /// # Errors
     /// `InvalidInput` for the first illegal key or value that was put in; nothing was written then. Otherwise those of
-    /// [`Db::put`].
+    /// [`Keyspace::put`].
     pub fn commit(self) -> Result<Commit> {
         match self.invalid {
             Some(error) => Err(error),
-            None => self.db.commit(&self.inner, self.durability),
+            None => self.keys.inner.commit(&self.inner, &self.members, self.durability),
         }
     }
 

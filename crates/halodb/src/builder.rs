@@ -13,8 +13,8 @@ use crate::config::{Config, Loaded, environment};
 use crate::db::{Db, Parts};
 use crate::engine::Engine;
 use crate::gate::Gate;
-use crate::keyspace::Keyspace;
 use crate::settings::Settings;
+use crate::space_id::SpaceId;
 use crate::trace::event;
 use crate::workers::Workers;
 use crate::{Error, ErrorKind, Result};
@@ -163,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// Time between two looks for keys that have expired, to give their room back; what has expired is absent at once in any
+    /// case. Default: 1 s.
+    pub fn sweep(mut self, every: Duration) -> Self {
+        self.settings.sweep = Some(every);
+        self
+    }
+
     /// Percent of a page file that must be free for it to be made smaller by itself, once nobody has written to its
     /// partition for the idle time; 0: only when asked ([`Db::compact`]). Default: 50.
     pub fn compact_at(mut self, free_percent: u32) -> Self {
@@ -225,6 +232,8 @@ impl Builder {
         let path: Arc<Path> = path.into();
         let budget_bytes = resolved.options.memtable_bytes.min(resolved.options.log_limit_bytes);
         let (set, report) = PartitionSet::open(vfs, &path, resolved.options, entropy()?, now_ms())?;
+        // What has expired while nobody had it open is gone from the beginning.
+        set.keep_time(now_ms())?;
         event!(
             INFO,
             path = %path.display(), created = report.created, clean = report.clean, replayed = report.replayed,
@@ -235,7 +244,7 @@ impl Builder {
             let _ = dropped;
         }
 
-        let space = Keyspace::default_of(set.stats().page_size);
+        let space = SpaceId::new(SpaceId::DEFAULT, set.stats().page_size);
         let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
         let workers = Workers::start(&engine, resolved.schedule)?;
         let durability = resolved.durability;

@@ -5,11 +5,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
+use halodb_partition::{
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
+};
 
-use crate::clock::now_ms;
+use crate::clock;
 use crate::gate::{Gate, Turn};
 use crate::trace::event;
+use crate::ttl_clock::TtlClock;
 use crate::{Error, Result};
 
 /// See the head of this file.
@@ -17,6 +20,8 @@ use crate::{Error, Result};
 pub(crate) struct Engine {
     pub(crate) set: PartitionSet,
     pub(crate) gate: Gate,
+    /// The time by which keys expire.
+    pub(crate) clock: TtlClock,
     /// Bytes committed since the workers were last woken, and how many are to wake them.
     unannounced: AtomicU64,
     announce_bytes: u64,
@@ -29,34 +34,83 @@ impl Engine {
         /// enough that a merge begins while there is still room.
         const LOOKS_PER_FILLING: u64 = 32;
         let announce_bytes = (budget_bytes / LOOKS_PER_FILLING).max(1);
-        Engine { set, gate, unannounced: AtomicU64::new(0), announce_bytes }
+        let clock = TtlClock::new(clock::now_ms(), set.time_ms());
+        Engine { set, gate, clock, unannounced: AtomicU64::new(0), announce_bytes }
+    }
+
+    /// Now, in milliseconds since 1970, by the clock that never goes back.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Before a read: what has expired by now is absent. One load while nothing with an expiry was ever written.
+    #[inline]
+    pub(crate) fn pass_time(&self) {
+        if self.set.uses_expiry() {
+            self.set.advance_time(self.now_ms());
+        }
+    }
+
+    /// What is visible now.
+    pub(crate) fn snapshot(&self) -> partition::Snapshot {
+        self.pass_time();
+        self.set.snapshot()
+    }
+
+    /// The newest state, visible or not.
+    pub(crate) fn newest(&self) -> partition::Snapshot {
+        self.pass_time();
+        self.set.newest()
     }
 
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
-        let lsn = self.gate.when_room(|| self.set.commit(batch, level, now_ms()))?;
+        let lsn = self.gate.when_room(|| self.set.commit(batch, level, self.now_ms()))?;
         self.announce(batch);
         Ok(lsn)
     }
 
-    /// Commits a batch if a condition on one key holds; `None` if it does not.
+    /// Commits a batch if every condition holds.
     pub(crate) fn commit_if(
         &self,
         batch: &partition::Batch,
-        condition: (&[u8], Expect),
+        conditions: &[(&[u8], Expect)],
         level: Durability,
-    ) -> Result<Option<Lsn>> {
-        match self.gate.when_room(|| self.set.commit_if(batch, &[condition], level, now_ms()))? {
-            Outcome::Committed(lsn) => {
-                self.announce(batch);
-                Ok(Some(lsn))
-            }
-            Outcome::Failed(_) => Ok(None),
+    ) -> Result<Outcome> {
+        let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms()))?;
+        if let Outcome::Committed(_) = outcome {
+            self.announce(batch);
         }
+        Ok(outcome)
+    }
+
+    /// Commits a batch if nothing that was read in a snapshot was written since.
+    pub(crate) fn commit_validated(
+        &self,
+        batch: &partition::Batch,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        let done = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
+        if let Validated::Committed(_) = done {
+            self.announce(batch);
+        }
+        Ok(done)
+    }
+
+    /// Removes a range of stored keys if every condition holds.
+    pub(crate) fn delete_range(
+        &self,
+        range: (&[u8], Option<&[u8]>),
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+    ) -> Result<Removal> {
+        self.gate.when_room(|| self.set.delete_range(range, conditions, level, self.now_ms()))
     }
 
     /// Wakes the workers when enough was written for them to have something to do.
-    fn announce(&self, batch: &partition::Batch) {
+    pub(crate) fn announce(&self, batch: &partition::Batch) {
         let bytes = batch.len_bytes() as u64;
         if self.unannounced.fetch_add(bytes, Ordering::Relaxed) + bytes >= self.announce_bytes {
             self.unannounced.store(0, Ordering::Relaxed);
@@ -66,7 +120,7 @@ impl Engine {
 
     /// Takes the next job that is due and runs it in this thread.
     pub(crate) fn run_job(&self) -> Turn {
-        self.run(|| self.set.next_job(now_ms()))
+        self.run(|| self.set.next_job(self.now_ms()))
     }
 
     fn run(&self, next: impl FnOnce() -> Option<Job>) -> Turn {
@@ -112,7 +166,7 @@ impl Engine {
     fn run_all_jobs(&self) -> Result<()> {
         loop {
             self.gate.check()?;
-            match self.run(|| self.set.next_merge(now_ms())) {
+            match self.run(|| self.set.next_merge(self.now_ms())) {
                 Turn::Nothing { alone: true } => return Ok(()),
                 Turn::Nothing { alone: false } => self.gate.wait_for_progress(),
                 Turn::Done => {}

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     NotADatabase,
     /// There is no database, and none was to be created.
     NotFound,
+    /// The keyspace is not there: it was dropped, or not created yet. Nothing was done.
+    NoKeyspace,
     /// Bytes on disk are not what was written.
     Corrupt,
     /// The system refused a call; the cause is an [`std::io::Error`] in the chain.

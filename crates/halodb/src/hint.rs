@@ -17,6 +17,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "choose a directory that is empty or does not exist yet, or one that holds a database"
         }
         ErrorKind::NotFound => "check the path, or open without `existing` to create a database there",
+        ErrorKind::NoKeyspace => "create a keyspace of this name (again); what a dropped one held is gone",
         ErrorKind::Corrupt => {
             "stop writing and copy the whole directory as it is before anything else; \
              `halodb check` on the copy names all that is wrong; what cannot be read must come from an older copy"
@@ -74,6 +75,7 @@ mod tests {
         let kinds = [
             ErrorKind::NotADatabase,
             ErrorKind::NotFound,
+            ErrorKind::NoKeyspace,
             ErrorKind::Corrupt,
             ErrorKind::Locked,
             ErrorKind::Poisoned,

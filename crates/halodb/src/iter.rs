@@ -7,7 +7,7 @@ use std::iter::FusedIterator;
 
 use halodb_partition as partition;
 
-use crate::keyspace::Keyspace;
+use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::walk::{Side, Walk};
 use crate::{Error, Key, Result, Value};
@@ -36,12 +36,12 @@ pub struct Iter {
 
 impl Iter {
     /// Over `span` of `view`; `None` is the empty span.
-    pub(crate) fn new(view: partition::Snapshot, space: Keyspace, span: Option<Span>) -> Self {
+    pub(crate) fn new(view: partition::Snapshot, space: SpaceId, span: Option<Span>) -> Self {
         Iter { walk: Walk::new(view, space, span) }
     }
 
     /// Gives `error`, then nothing.
-    pub(crate) fn failed(error: Error, space: Keyspace) -> Self {
+    pub(crate) fn failed(error: Error, space: SpaceId) -> Self {
         Iter { walk: Walk::failed(error, space) }
     }
 

@@ -1,4 +1,4 @@
-//! [`Key`]: a key that an iterator gives out, owned. It does *not* contain the keyspace prefix of `keyspace.rs`.
+//! [`Key`]: a key that an iterator gives out, owned. It does *not* contain the id of `space_id.rs`.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;

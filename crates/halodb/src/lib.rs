@@ -47,8 +47,9 @@
 //!
 //! # Reading the source
 //!
-//! This crate is a facade: [`Db`] turns keys into stored keys (`keyspace.rs`), hands them to
-//! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`),
+//! This crate is a facade: [`Keyspace`] turns keys into stored keys (`space_id.rs`), hands them to
+//! [`partition::PartitionSet`], and owns what the engine is handed: threads (`workers.rs`), the clock (`clock.rs`, and `ttl_clock.rs`, which never goes
+//! back),
 //! random numbers (`builder.rs`). Where writers wait for threads is `gate.rs`. The crates below are re-exported by their
 //! short names, and each can be used alone.
 //!
@@ -61,6 +62,7 @@
 
 mod batch;
 mod builder;
+mod catalogue;
 mod clock;
 pub mod config;
 mod db;
@@ -78,8 +80,12 @@ mod scan;
 mod settings;
 mod short;
 mod snapshot;
+mod space_id;
 mod span;
 mod trace;
+mod ttl;
+mod ttl_calls;
+mod ttl_clock;
 mod walk;
 mod workers;
 mod write;
@@ -91,11 +97,13 @@ pub use doctor::{doctor, salvage};
 pub use error::{Error, ErrorKind, Result};
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
+pub use keyspace::Keyspace;
 pub use pins::HeldSnapshot;
 pub use restore::Restore;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
-pub use write::{Commit, Condition, WriteOptions};
+pub use ttl::{Ttl, TtlState};
+pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{BackupReport, CopyProgress, CopyStep, RestoreReport};

@@ -1,6 +1,6 @@
 //! [`Pins`]: the snapshots that programs hold, so that [`Db::space`](crate::Db::space) can name who keeps old pages.
 //!
-//! Only what [`Db::snapshot`](crate::Db::snapshot) gives is listed: a read or an iterator takes none, because an entry costs
+//! Only what [`Keyspace::snapshot`](crate::Keyspace::snapshot) gives is listed: a read or an iterator takes none, because an entry costs
 //! a lock and a look at the clock. The list pins nothing itself.
 
 use std::collections::BTreeMap;

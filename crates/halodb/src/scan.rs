@@ -6,7 +6,7 @@ use std::fmt;
 
 use halodb_partition as partition;
 
-use crate::keyspace::Keyspace;
+use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::walk::{Side, Walk};
 use crate::{Error, Result};
@@ -37,12 +37,12 @@ pub struct Scan {
 
 impl Scan {
     /// Over `span` of `view`; `None` is the empty span.
-    pub(crate) fn new(view: partition::Snapshot, space: Keyspace, span: Option<Span>) -> Self {
+    pub(crate) fn new(view: partition::Snapshot, space: SpaceId, span: Option<Span>) -> Self {
         Scan { walk: Walk::new(view, space, span) }
     }
 
     /// Gives `error`, then nothing.
-    pub(crate) fn failed(error: Error, space: Keyspace) -> Self {
+    pub(crate) fn failed(error: Error, space: SpaceId) -> Self {
         Scan { walk: Walk::failed(error, space) }
     }
 

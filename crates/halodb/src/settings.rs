@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) interval: Option<Duration>,
     pub(crate) idle: Option<Duration>,
     pub(crate) compact_percent: Option<u32>,
+    pub(crate) sweep: Option<Duration>,
 }
 
 /// What a database is opened with.
@@ -65,6 +66,7 @@ impl From<&Loaded> for Settings {
             interval: Some(config.wal.interval),
             idle: Some(config.merge.idle),
             compact_percent: Some(config.merge.compact),
+            sweep: Some(config.ttl.sweep),
         }
     }
 }
@@ -85,6 +87,7 @@ impl Settings {
             interval: self.interval.or(below.interval),
             idle: self.idle.or(below.idle),
             compact_percent: self.compact_percent.or(below.compact_percent),
+            sweep: self.sweep.or(below.sweep),
         }
     }
 
@@ -104,6 +107,7 @@ impl Settings {
         set(&mut options.filter_bits_per_key, self.bits_per_key);
         set(&mut options.compact_free_percent, self.compact_percent);
         set(&mut options.idle_ms, self.idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)));
+        set(&mut options.sweep_ms, self.sweep.map(|sweep| u64::try_from(sweep.as_millis()).unwrap_or(u64::MAX).max(1)));
         options.first_segment_bytes = options.first_segment_bytes.min(options.segment_bytes);
 
         let merge_threads = self.merge_threads.unwrap_or(DEFAULT_MERGE_THREADS);
@@ -114,7 +118,8 @@ impl Settings {
         if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&interval) {
             return Err(out_of_range(format!("an interval of {interval:?}: 1 ms to 60 s are possible")));
         }
-        let look_every = look_every(Duration::from_millis(options.idle_ms));
+        // Sweeps come with time alone as well.
+        let look_every = look_every(Duration::from_millis(options.idle_ms.min(options.sweep_ms.saturating_mul(4))));
         Ok(Resolved {
             options,
             durability: self.durability.unwrap_or_default(),

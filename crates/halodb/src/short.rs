@@ -20,15 +20,16 @@ pub(crate) enum Short {
 const _: () = assert!(size_of::<Short>() == 40);
 
 impl Short {
-    /// `first` and the bytes behind it.
-    pub(crate) fn joined(first: u8, rest: &[u8]) -> Self {
-        if rest.len() < ROOM {
+    /// `first`, at most a few bytes, and the bytes behind it.
+    pub(crate) fn joined(first: &[u8], rest: &[u8]) -> Self {
+        let len = first.len() + rest.len();
+        if len <= ROOM {
             let mut bytes = [0; ROOM];
-            bytes[0] = first;
-            bytes[1..=rest.len()].copy_from_slice(rest);
-            return Short::Inline { len: rest.len() as u8 + 1, bytes };
+            bytes[..first.len()].copy_from_slice(first);
+            bytes[first.len()..len].copy_from_slice(rest);
+            return Short::Inline { len: len as u8, bytes };
         }
-        Short::Shared(std::iter::once(first).chain(rest.iter().copied()).collect())
+        Short::Shared(first.iter().chain(rest).copied().collect())
     }
 }
 
@@ -88,7 +89,7 @@ mod tests {
             assert_eq!(*short, bytes[..]);
             assert_eq!(matches!(short, Short::Inline { .. }), len <= ROOM);
             assert_eq!(short.clone(), short);
-            let joined = Short::joined(9, &bytes);
+            let joined = Short::joined(&[9], &bytes);
             assert_eq!(*joined, [&[9], &bytes[..]].concat());
             assert_eq!(matches!(joined, Short::Inline { .. }), len < ROOM);
         }

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use halodb_partition as partition;
 
 use crate::iter::Iter;
-use crate::keyspace::Keyspace;
 use crate::pins::{Pin, Pins};
 use crate::scan::Scan;
 use crate::short::Short;
+use crate::space_id::SpaceId;
 use crate::span::Span;
-use crate::{Error, Key, Result, Value};
+use crate::{Error, ErrorKind, Key, Keyspace, Result, Value};
 
-/// A consistent view of everything that was visible when it was taken. Later writes, merges and even
+/// A consistent view of everything that was visible when it was taken, in one keyspace ([`Snapshot::keyspace`]: in others). Later writes, merges and even
 /// [`Db::close`](crate::Db::close) do not change what it shows.
 ///
 /// Taking and cloning one is cheap and blocks nobody. While it lives, memory and disk space of what it shows are not
@@ -38,28 +38,45 @@ use crate::{Error, Key, Result, Value};
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
-    /// `None`: taken of a closed database.
-    view: Option<partition::Snapshot>,
+    /// What there is to read, or why there is nothing.
+    view: std::result::Result<partition::Snapshot, Refusal>,
     seq: u64,
-    space: Keyspace,
+    space: SpaceId,
     path: Arc<Path>,
     /// Its entry in the list of those that hold pages.
     pin: Option<Arc<Pin>>,
 }
 
-impl Snapshot {
-    pub(crate) fn new(view: partition::Snapshot, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq: view.lsn().0, view: Some(view), space, path, pin: None }
+/// Why a snapshot has nothing to show: an error to be given many times.
+#[derive(Clone, Debug)]
+struct Refusal {
+    kind: ErrorKind,
+    text: Arc<str>,
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Self {
+        Refusal { kind: error.kind(), text: error.to_string().into() }
     }
 
-    /// A snapshot of a closed database: all it answers is `Closed`.
-    pub(crate) fn closed(seq: u64, space: Keyspace, path: Arc<Path>) -> Self {
-        Snapshot { seq, view: None, space, path, pin: None }
+    fn error(&self) -> Error {
+        Error::new(self.kind, &*self.text)
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: partition::Snapshot, space: SpaceId, path: Arc<Path>) -> Self {
+        Snapshot { seq: view.lsn().0, view: Ok(view), space, path, pin: None }
+    }
+
+    /// A snapshot of a closed database or a dropped keyspace: all it answers is this error.
+    pub(crate) fn refused(error: &Error, seq: u64, space: SpaceId, path: Arc<Path>) -> Self {
+        Snapshot { seq, view: Err(Refusal::of(error)), space, path, pin: None }
     }
 
     /// From now on [`Db::space`](crate::Db::space) names it.
     pub(crate) fn held(mut self, pins: &Arc<Pins>) -> Self {
-        if self.view.is_some() {
+        if self.view.is_ok() {
             self.pin = Some(Arc::new(Pins::enter(pins, self.seq)));
         }
         self
@@ -83,8 +100,47 @@ impl Snapshot {
         self
     }
 
-    fn view(&self) -> Result<&partition::Snapshot> {
-        self.view.as_ref().ok_or_else(|| Error::closed(&self.path))
+    pub(crate) fn space(&self) -> SpaceId {
+        self.space
+    }
+
+    /// The same moment in another keyspace of the database. One that was dropped since is as it was.
+    ///
+    /// Cost: a lookup in the catalogue, unless it is the default keyspace.
+    ///
+    /// # Errors
+    /// `NoKeyspace` if it was not there at that moment; `InvalidInput` for a keyspace of another database; those of
+    /// [`Snapshot::get`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("1", "Ada")?;
+    /// let before = db.snapshot();
+    /// users.clear()?;
+    /// assert_eq!(before.keyspace(&users)?.len()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keyspace(&self, keyspace: &Keyspace) -> Result<Snapshot> {
+        if !Arc::ptr_eq(&self.path, &keyspace.inner.path) {
+            let (name, dir) = (keyspace.name(), self.path.display());
+            let what = format!("the keyspace `{name}` is one of another database than {dir}, or of another open");
+            return Err(Error::new(ErrorKind::InvalidInput, what));
+        }
+        if let Some(member) = keyspace.member()
+            && self.view()?.get_with(&member.entry, |_| ())?.is_none()
+        {
+            let (name, seq) = (keyspace.name(), self.seq);
+            let what =
+                format!("the keyspace `{name}` was not there at the moment of the snapshot (sequence number {seq})");
+            return Err(Error::new(ErrorKind::NoKeyspace, what));
+        }
+        Ok(Snapshot { space: keyspace.id, ..self.clone() })
+    }
+
+    pub(crate) fn view(&self) -> Result<&partition::Snapshot> {
+        self.view.as_ref().map_err(Refusal::error)
     }
 
     /// Sequence number of the newest write that it shows.
@@ -95,7 +151,7 @@ impl Snapshot {
     /// The value of a key.
     ///
     /// # Errors
-    /// As [`Db::get`](crate::Db::get); `Closed` if it was taken of a closed database (one taken earlier goes on).
+    /// As [`Keyspace::get`](crate::Keyspace::get); `Closed` if it was taken of a closed database (one taken earlier goes on).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let key = self.space.encode(key.as_ref())?;
         Ok(self.view()?.get(key.as_bytes())?)
@@ -110,7 +166,7 @@ impl Snapshot {
         Ok(self.view()?.get_with(key.as_bytes(), f)?)
     }
 
-    /// The values of several keys, in their order, as [`Db::multi_get`](crate::Db::multi_get).
+    /// The values of several keys, in their order, as [`Keyspace::multi_get`](crate::Keyspace::multi_get).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -177,15 +233,15 @@ impl Snapshot {
 
     fn lent(&self, span: Option<Span>) -> Scan {
         match &self.view {
-            Some(view) => Scan::new(view.clone(), self.space, span),
-            None => Scan::failed(Error::closed(&self.path), self.space),
+            Ok(view) => Scan::new(view.clone(), self.space, span),
+            Err(refusal) => Scan::failed(refusal.error(), self.space),
         }
     }
 
     fn pairs(&self, span: Option<Span>) -> Iter {
         match &self.view {
-            Some(view) => Iter::new(view.clone(), self.space, span),
-            None => Iter::failed(Error::closed(&self.path), self.space),
+            Ok(view) => Iter::new(view.clone(), self.space, span),
+            Err(refusal) => Iter::failed(refusal.error(), self.space),
         }
     }
 
@@ -221,7 +277,7 @@ impl Snapshot {
         Ok(self.iter().keys().next().transpose()?.is_none())
     }
 
-    /// Exact number of keys in a range. Cost: as [`Db::count`](crate::Db::count).
+    /// Exact number of keys in a range. Cost: as [`Keyspace::count`](crate::Keyspace::count).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -245,7 +301,7 @@ impl Snapshot {
         self.count_span(Span::of(self.space, ..key.as_ref()))
     }
 
-    /// The pair with exactly `i` keys below; `None` if there are not so many. Cost: as [`Db::nth`](crate::Db::nth).
+    /// The pair with exactly `i` keys below; `None` if there are not so many. Cost: as [`Keyspace::nth`](crate::Keyspace::nth).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -272,14 +328,14 @@ impl Snapshot {
 /// The values of several keys of a view.
 pub(crate) fn multi_get(
     view: &partition::Snapshot,
-    space: Keyspace,
+    space: SpaceId,
     keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
 ) -> Result<Vec<Option<Value>>> {
     Ok(view.multi_get(&stored(space, keys)?)?)
 }
 
 /// The stored forms of keys.
-fn stored(space: Keyspace, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Short>> {
+fn stored(space: SpaceId, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Short>> {
     keys.into_iter().map(|key| space.stored(key.as_ref())).collect()
 }
 

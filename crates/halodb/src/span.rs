@@ -6,8 +6,8 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use crate::keyspace::Keyspace;
 use crate::short::Short;
+use crate::space_id::{SpaceId, successor};
 
 /// Bounds on stored keys. When not empty, `lower` lies before `upper`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,12 @@ pub(crate) struct Span {
 
 impl Span {
     /// The whole keyspace.
-    pub(crate) fn all(space: Keyspace) -> Self {
+    pub(crate) fn all(space: SpaceId) -> Self {
         Span { lower: Bound::Included(space.start()), upper: Bound::Excluded(space.end()) }
     }
 
     /// The keys in `range`; `None` if no key can be in it.
-    pub(crate) fn of<K: AsRef<[u8]>>(space: Keyspace, range: impl RangeBounds<K>) -> Option<Self> {
+    pub(crate) fn of<K: AsRef<[u8]>>(space: SpaceId, range: impl RangeBounds<K>) -> Option<Self> {
         let lower = match range.start_bound() {
             Bound::Unbounded => Bound::Included(space.start()),
             Bound::Included(key) => lower(space, key.as_ref(), Bound::Included),
@@ -38,7 +38,7 @@ impl Span {
     }
 
     /// The keys that start with `prefix`; `None` if none can.
-    pub(crate) fn prefix(space: Keyspace, prefix: &[u8]) -> Option<Self> {
+    pub(crate) fn prefix(space: SpaceId, prefix: &[u8]) -> Option<Self> {
         if prefix.len() > space.max_key() {
             return None;
         }
@@ -48,7 +48,7 @@ impl Span {
     }
 
     /// The part of this span from the user key `key` on; `None` if nothing is left.
-    pub(crate) fn from(&self, space: Keyspace, key: &[u8]) -> Option<Self> {
+    pub(crate) fn from(&self, space: SpaceId, key: &[u8]) -> Option<Self> {
         let other = lower(space, key, Bound::Included);
         let lower = if begins_later(&other, &self.lower) { other } else { self.lower.clone() };
         Span { lower, upper: self.upper.clone() }.checked()
@@ -90,7 +90,7 @@ impl Span {
 
 /// A lower bound at `key`. All keys are at most `max_key` long, so one that is not below a longer `key` is above its
 /// first `max_key` bytes.
-fn lower(space: Keyspace, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
+fn lower(space: SpaceId, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
     match key.get(..space.max_key()) {
         Some(cut) if cut.len() < key.len() => Bound::Excluded(space.join(cut)),
         _ => kind(space.join(key)),
@@ -98,7 +98,7 @@ fn lower(space: Keyspace, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<
 }
 
 /// An upper bound at `key`; see [`lower`].
-fn upper(space: Keyspace, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
+fn upper(space: SpaceId, key: &[u8], kind: fn(Short) -> Bound<Short>) -> Bound<Short> {
     match key.get(..space.max_key()) {
         Some(cut) if cut.len() < key.len() => Bound::Included(space.join(cut)),
         _ => kind(space.join(key)),
@@ -115,27 +115,14 @@ fn begins_later(a: &Bound<Short>, b: &Bound<Short>) -> bool {
     }
 }
 
-/// The first byte string after all those that start with `prefix`, whose first byte is a keyspace's id and therefore
-/// never 0xff: trailing 0xff are cut, the last byte that is left is counted up.
-fn successor(prefix: &[u8]) -> Short {
-    let mut end = prefix.to_vec();
-    while end.len() > 1 && end.last() == Some(&0xff) {
-        end.pop();
-    }
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    Short::from(&end[..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// Keys have at most 1024 bytes here.
-    fn space() -> Keyspace {
-        Keyspace::default_of(4096)
+    fn space() -> SpaceId {
+        SpaceId::new(SpaceId::DEFAULT, 4096)
     }
 
     fn contains(span: &Option<Span>, key: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use halodb_partition::{self as partition, Cursor};
 
-use crate::keyspace::Keyspace;
+use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
 
@@ -23,7 +23,7 @@ pub(crate) enum Side {
 /// See the head of this file.
 pub(crate) struct Walk {
     source: Source,
-    space: Keyspace,
+    space: SpaceId,
     /// What was asked for; `None`: nothing can be in it.
     range: Option<Span>,
     /// What a `seek` left of it.
@@ -70,16 +70,16 @@ impl End {
 
 impl Walk {
     /// Over `span` of `view`.
-    pub(crate) fn new(view: partition::Snapshot, space: Keyspace, span: Option<Span>) -> Self {
+    pub(crate) fn new(view: partition::Snapshot, space: SpaceId, span: Option<Span>) -> Self {
         Self::of(Source::View(view), space, span)
     }
 
     /// Gives `error`, then nothing.
-    pub(crate) fn failed(error: Error, space: Keyspace) -> Self {
+    pub(crate) fn failed(error: Error, space: SpaceId) -> Self {
         Self::of(Source::Failed(Some(error)), space, Some(Span::all(space)))
     }
 
-    fn of(source: Source, space: Keyspace, range: Option<Span>) -> Self {
+    fn of(source: Source, space: SpaceId, range: Option<Span>) -> Self {
         let is_over = range.is_none();
         Walk { source, space, range, narrowed: None, is_over, front: End::default(), back: End::default() }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::clock::now_ms;
+use crate::clock;
 use crate::engine::Engine;
 use crate::gate::{Turn, panic_text};
 use crate::trace::event;
@@ -108,13 +108,27 @@ fn work(engine: &Engine, look_every: Duration) {
 
 /// The body of the ticker.
 fn tick(engine: &Engine, interval: Duration) {
+    /// Time is seen to so often, however long the interval is: it stands if it is not for ten seconds.
+    const LONGEST_STEP: Duration = Duration::from_secs(2);
     let mut failing = false;
+    let mut waited = Duration::ZERO;
     loop {
-        engine.gate.pause(interval);
+        let step = (interval - waited).min(LONGEST_STEP);
+        engine.gate.pause(step);
         if engine.gate.is_shut() {
             return;
         }
-        match catch_unwind(AssertUnwindSafe(|| engine.set.tick(now_ms()))) {
+        waited += step;
+        let is_due = waited >= interval;
+        engine.clock.follow(clock::now_ms());
+        let turn = || match is_due {
+            true => engine.set.tick(engine.now_ms()),
+            false => engine.set.keep_time(engine.now_ms()),
+        };
+        if is_due {
+            waited = Duration::ZERO;
+        }
+        match catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Ok(())) => failing = false,
             Ok(Err(error)) => {
                 // Said once, not at every tick; writers get the error themselves.

@@ -1,6 +1,10 @@
-//! What goes into a write beside key and value, and what comes out: [`WriteOptions`], [`Condition`], [`Commit`].
+//! What goes into a write beside key and value, and what comes out: [`WriteOptions`], [`Condition`], [`Commit`], [`Cas`],
+//! [`Update`].
 
+use halodb_partition::Value;
 use halodb_wal::Durability;
+
+use crate::Ttl;
 
 /// The answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,7 +14,7 @@ pub struct Commit {
     pub seq: u64,
 }
 
-/// Durability and condition of one [`put_with`](crate::Db::put_with).
+/// Durability, condition and expiry of one [`put_with`](crate::Keyspace::put_with).
 ///
 /// ```
 /// use halodb::{Condition, Durability, WriteOptions};
@@ -25,10 +29,12 @@ pub struct WriteOptions {
     pub durability: Option<Durability>,
     /// When the write applies.
     pub condition: Condition,
+    /// How long the key is to live. [`Ttl::Keep`] costs a lookup.
+    pub ttl: Ttl,
 }
 
 impl WriteOptions {
-    /// The database's durability, no condition.
+    /// The database's durability, no condition, no expiry.
     pub fn new() -> Self {
         Self::default()
     }
@@ -37,6 +43,13 @@ impl WriteOptions {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+
+    /// Sets how long the key is to live.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Ttl) -> Self {
+        self.ttl = ttl;
         self
     }
 
@@ -58,4 +71,25 @@ pub enum Condition {
     IfAbsent,
     /// Only if the key is present.
     IfPresent,
+}
+
+/// The answer of [`compare_and_swap`](crate::Keyspace::compare_and_swap).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cas {
+    /// The value was the expected one, and is the new one.
+    Swapped,
+    /// The value is another one; nothing was written.
+    Mismatch {
+        /// The value that the key has; `None`: it is absent.
+        current: Option<Value>,
+    },
+}
+
+/// The answer of [`update`](crate::Keyspace::update): the value before and after, `None` where the key is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The value just before.
+    pub before: Option<Value>,
+    /// The value that was written, or that was left if it is the same.
+    pub after: Option<Value>,
 }

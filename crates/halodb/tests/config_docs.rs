@@ -90,6 +90,7 @@ fn the_proposed_defaults_hold() {
         "merge.chunk = \"64MiB\"",
         "merge.idle = \"10s\"",
         "merge.compact = 50",
+        "ttl.sweep = \"1s\"",
         "log.level = \"warn\"",
         "log.format = \"text\"",
     ];

@@ -295,8 +295,8 @@ fn names_that_do_not_exist_are_answered_with_the_nearest() {
         Some("the keys of [bloom] are `bits_per_key`"),
     );
     check(
-        "[ttl]\n",
-        "h.toml:1:2: there is no section \"ttl\"\n    1 | [ttl]\n      |  ^^^\n  hint: the sections are [database], [memory], [wal], [bloom], [merge], [log]\n",
+        "[zzz]\n",
+        "h.toml:1:2: there is no section \"zzz\"\n    1 | [zzz]\n      |  ^^^\n  hint: the sections are [database], [memory], [wal], [bloom], [merge], [ttl], [log]\n",
     );
     check(
         "wal = 1\n",

@@ -13,6 +13,7 @@ fn print(table: &Arc<Memtable>, at: u64) {
         let key = String::from_utf8_lossy(key);
         match found.entry {
             Entry::Value(value) => println!("  {key} = {} (written at {})", String::from_utf8_lossy(value), found.seq),
+            Entry::Expiring(value, at_ms) => println!("  {key} = {} until {at_ms}", String::from_utf8_lossy(value)),
             Entry::Tombstone => println!("  {key} was deleted at {}", found.seq),
         }
         cursor.next();

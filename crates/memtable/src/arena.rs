@@ -267,7 +267,7 @@ impl<W> Arena<W> {
         let (header, body) = unsafe {
             let header = view.read(at, HEADER_LEN).first_chunk().expect("as long as was asked for");
             let header = Header::decode(header);
-            (header, view.read(at + HEADER_LEN, header.key_len as usize + header.value_len as usize))
+            (header, view.read(at + HEADER_LEN, header.body_len()))
         };
         Record { header, body }
     }
@@ -340,6 +340,25 @@ impl<W> Arena<W> {
         to
     }
 
+    /// The beginning of the last stretch whose first record is `early`, or of all; in the order of arrival what is early comes
+    /// before what is not.
+    pub(crate) fn begin_before(&self, early: impl Fn(&Record<'_>) -> bool) -> Mark {
+        let now = self.mark();
+        if now.position == 0 {
+            return Mark::default();
+        }
+        for number in (0..=now.stretch).rev() {
+            let stretch = self.stretches.get(number as usize).expect("a stretch begins before the tail is in it");
+            let end =
+                if number == now.stretch { now.position } else { *stretch.end.get().expect("it is not the last one") };
+            let first = NonZeroU32::new(stretch.start).map(Pos).filter(|_| stretch.start < end);
+            if first.is_some_and(|first| early(&self.record(first))) {
+                return Mark { stretch: number, position: 0 };
+            }
+        }
+        Mark::default()
+    }
+
     /// Waits until no other thread writes.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_, W> {
@@ -381,20 +400,19 @@ impl<W> Writer<'_, W> {
     #[inline]
     pub(crate) fn append(&mut self, key: &[u8], seq: u64, entry: crate::Entry<'_>, before: Option<Pos>) -> Pos {
         let header = Header::new(key, seq, entry, before.map_or(0, |pos| pos.0.get()));
-        let value = entry.value().unwrap_or_default();
         let len = header.record_len().next_multiple_of(UNIT);
         let room = &self.held.0;
         let fits = room.chunk.is_some_and(|(_, view)| len <= view.len - room.offset);
         if !fits {
             if len > OWN_CHUNK_BYTES {
-                return self.append_alone(&header, key, value, len);
+                return self.append_alone(&header, key, entry, len);
             }
             self.begin_chunk(len);
         }
         let room = &mut self.held.0;
         let (chunk, view) = room.chunk.expect("begun if there was none");
         let pos = Pos::new(chunk, room.offset);
-        write_record(&self.arena.marks, pos, view, room.offset, &header, key, value);
+        write_record(&self.arena.marks, pos, view, room.offset, &header, key, entry);
         room.offset += len;
         self.publish();
         pos
@@ -409,12 +427,12 @@ impl<W> Writer<'_, W> {
 
     /// A record with a chunk of its own, between two stretches of the chunk at hand.
     #[cold]
-    fn append_alone(&mut self, header: &Header, key: &[u8], value: &[u8], len: usize) -> Pos {
+    fn append_alone(&mut self, header: &Header, key: &[u8], entry: crate::Entry<'_>, len: usize) -> Pos {
         let memory = Arc::new(Memory::new(len));
         let view = memory.0;
         let chunk = self.number(len);
         let pos = Pos::new(chunk, 0);
-        write_record(&self.arena.marks, pos, view, 0, header, key, value);
+        write_record(&self.arena.marks, pos, view, 0, header, key, entry);
         self.arena.chunks.set(chunk, Chunk { view, memory });
         let start = pos.0.get();
         self.end_stretch();
@@ -501,7 +519,8 @@ impl Room {
 /// Writes a record where no position leads yet. The caller holds the writer's lock: `view` and `at` come from its
 /// [`Room`], or the memory is not in the arena yet.
 #[inline]
-fn write_record(marks: &Marks, pos: Pos, view: View, at: usize, header: &Header, key: &[u8], value: &[u8]) {
+fn write_record(marks: &Marks, pos: Pos, view: View, at: usize, header: &Header, key: &[u8], entry: crate::Entry<'_>) {
+    let value = entry.value().unwrap_or_default();
     marks.write(pos.0.get());
     // SAFETY: by point 1 of the head of this file nobody else reads or writes behind the tail; the arena, or the caller
     // who has not put it there yet, keeps the memory alive.
@@ -509,6 +528,9 @@ fn write_record(marks: &Marks, pos: Pos, view: View, at: usize, header: &Header,
         view.write(at, &header.encode());
         view.write(at + HEADER_LEN, key);
         view.write(at + HEADER_LEN + key.len(), value);
+        if let crate::Entry::Expiring(_, at_ms) = entry {
+            view.write(at + HEADER_LEN + key.len() + value.len(), &at_ms.to_le_bytes());
+        }
     }
 }
 

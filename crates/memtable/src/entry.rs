@@ -5,16 +5,69 @@
 pub enum Entry<'a> {
     /// The key has this value.
     Value(&'a [u8]),
+    /// The key has this value until a time, in milliseconds of the caller's clock, above 0; from then on it is as deleted.
+    Expiring(&'a [u8], u64),
     /// The key is deleted.
     Tombstone,
 }
 
 impl<'a> Entry<'a> {
-    /// The value, if it is one.
+    /// The value, if it is one, whether its time has come or not.
+    #[inline]
     pub fn value(self) -> Option<&'a [u8]> {
         match self {
-            Self::Value(value) => Some(value),
+            Self::Value(value) | Self::Expiring(value, _) => Some(value),
             Self::Tombstone => None,
+        }
+    }
+
+    /// The value, if there is one at `now_ms`.
+    #[inline]
+    pub fn live_value(self, now_ms: u64) -> Option<&'a [u8]> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Expiring(value, at_ms) if now_ms < at_ms => Some(value),
+            Self::Expiring(..) | Self::Tombstone => None,
+        }
+    }
+
+    /// How long there is a value.
+    #[inline]
+    pub fn life(self) -> Life {
+        match self {
+            Self::Value(_) => Life::Forever,
+            Self::Expiring(_, at_ms) => Life::Until(at_ms),
+            Self::Tombstone => Life::Absent,
+        }
+    }
+}
+
+/// How long a key has a value, if nobody writes to it.
+///
+/// ```
+/// use halodb_memtable::{Entry, Life};
+/// assert_eq!(Entry::Expiring(b"v", 10).life(), Life::Until(10));
+/// assert!(Life::Until(10).is_live(9) && !Life::Until(10).is_live(10));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Life {
+    /// It has none.
+    #[default]
+    Absent,
+    /// Before this time, in milliseconds, it has one; from then on it has none.
+    Until(u64),
+    /// It has one.
+    Forever,
+}
+
+impl Life {
+    /// Whether there is a value at a time, in milliseconds.
+    #[inline]
+    pub fn is_live(self, now_ms: u64) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::Until(at_ms) => now_ms < at_ms,
+            Self::Forever => true,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Records lie in an arena, in the order of arrival; a hash index leads to them; the order of keys is made when somebody
 //! asks for it. So a write costs a copy and a probe, and a key that is not there one probe. The table knows neither logs
-//! nor files, and does not decide which sequence numbers are visible. It does not hash: the caller has the hash already.
+//! nor files, has no clock, and does not decide which sequence numbers are visible. It does not hash: the caller has the hash already.
 //!
 //! ```
 //! use std::hash::{BuildHasher, RandomState};
@@ -31,7 +31,8 @@
 //! ```
 //!
 //! Rooms: `table` (all together) · `arena`, `record` (where writes lie) · `index` (by hash) · `order`, `run`, `cursor` (by
-//! key) · `tally` (counting) · `ranges` · `list`, `pool` (memory) · `size`.
+//! key) · `tally` (counting) · `timed` (counting what expires) · `since` (what came after a moment) · `ranges` · `list`,
+//! `pool` (memory) · `size`.
 
 mod arena;
 mod cursor;
@@ -43,18 +44,21 @@ mod pool;
 mod ranges;
 mod record;
 mod run;
+mod since;
 mod size;
 mod sync;
 mod table;
 mod tally;
+mod timed;
 
 pub use arena::Bytes;
 pub use cursor::Cursor;
-pub use entry::{Entry, Found, RangeDelete};
+pub use entry::{Entry, Found, Life, RangeDelete};
 pub use pool::Pool;
-pub use size::{KEY_OVERHEAD_BYTES, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
+pub use since::{Moment, Touched};
+pub use size::{EXPIRY_BYTES, KEY_OVERHEAD_BYTES, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 pub use table::Memtable;
-pub use tally::Tally;
+pub use tally::{AsOf, Tally};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

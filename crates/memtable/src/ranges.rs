@@ -27,6 +27,16 @@ impl Ranges {
         self.len.store(len + 1, Ordering::Release);
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Those from one number on and below another, in the order of arrival.
+    pub(crate) fn between(&self, from: u64, to: u64) -> impl Iterator<Item = &RangeDelete> {
+        (from..to).filter_map(|i| self.list.get(i as usize))
+    }
+
     /// Those not younger than `at`.
     #[inline]
     pub(crate) fn at(&self, at: u64) -> impl Iterator<Item = &RangeDelete> {

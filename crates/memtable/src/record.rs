@@ -4,9 +4,9 @@
 //! offset size  field
 //!      0    8  sequence number
 //!      8    4  position of the record before it in its chain (0: none)
-//!     12    4  length of the key; the highest bit: a tombstone
+//!     12    4  length of the key; the highest bit: a tombstone; the one below it: the value expires
 //!     16    4  length of the value
-//!     20    …  key, then value, then up to 7 bytes that mean nothing
+//!     20    …  key, then value, then 8 bytes: the time at which it expires, if it does; then up to 7 bytes that mean nothing
 //! ```
 //!
 //! A chain holds all records whose keys share the 32 bits of hash that the index keeps, newest first; nearly always they
@@ -19,9 +19,13 @@ use crate::entry::{Entry, Found};
 pub(crate) const HEADER_LEN: usize = 20;
 
 const TOMBSTONE: u32 = 1 << 31;
+const EXPIRING: u32 = 1 << 30;
+
+/// Bytes of the time at which a value expires.
+pub(crate) const EXPIRY_LEN: usize = 8;
 
 /// Longest key and longest value.
-const MAX_KEY_LEN: usize = TOMBSTONE as usize - 1;
+const MAX_KEY_LEN: usize = EXPIRING as usize - 1;
 const MAX_VALUE_LEN: usize = u32::MAX as usize;
 
 /// The header, decoded.
@@ -32,23 +36,42 @@ pub(crate) struct Header {
     pub(crate) before: u32,
     pub(crate) key_len: u32,
     pub(crate) value_len: u32,
-    pub(crate) is_tombstone: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Value,
+    Expiring,
+    Tombstone,
 }
 
 impl Header {
     /// # Panics
-    /// If the key has 2 GiB, or the value more than 4 GiB.
+    /// If the key has 1 GiB, or the value more than 4 GiB.
     pub(crate) fn new(key: &[u8], seq: u64, entry: Entry<'_>, before: u32) -> Self {
         let value_len = entry.value().map_or(0, <[u8]>::len);
         assert!(key.len() <= MAX_KEY_LEN, "a key of {} bytes: at most {MAX_KEY_LEN}", key.len());
         assert!(value_len <= MAX_VALUE_LEN, "a value of {value_len} bytes: at most {MAX_VALUE_LEN}");
-        let is_tombstone = entry == Entry::Tombstone;
-        Self { seq, before, key_len: key.len() as u32, value_len: value_len as u32, is_tombstone }
+        let kind = match entry {
+            Entry::Value(_) => Kind::Value,
+            Entry::Expiring(..) => Kind::Expiring,
+            Entry::Tombstone => Kind::Tombstone,
+        };
+        Self { seq, before, key_len: key.len() as u32, value_len: value_len as u32, kind }
     }
 
     /// Bytes of the record, without what follows it up to the next one.
     pub(crate) fn record_len(&self) -> usize {
-        HEADER_LEN + self.key_len as usize + self.value_len as usize
+        HEADER_LEN + self.body_len()
+    }
+
+    /// Bytes of what follows the header.
+    #[inline]
+    pub(crate) fn body_len(&self) -> usize {
+        let expiry = if self.kind == Kind::Expiring { EXPIRY_LEN } else { 0 };
+        self.key_len as usize + self.value_len as usize + expiry
     }
 
     #[inline]
@@ -56,7 +79,11 @@ impl Header {
         let mut out = [0; HEADER_LEN];
         out[..8].copy_from_slice(&self.seq.to_le_bytes());
         out[8..12].copy_from_slice(&self.before.to_le_bytes());
-        let kind = if self.is_tombstone { TOMBSTONE } else { 0 };
+        let kind = match self.kind {
+            Kind::Value => 0,
+            Kind::Expiring => EXPIRING,
+            Kind::Tombstone => TOMBSTONE,
+        };
         out[12..16].copy_from_slice(&(self.key_len | kind).to_le_bytes());
         out[16..].copy_from_slice(&self.value_len.to_le_bytes());
         out
@@ -69,9 +96,13 @@ impl Header {
         Self {
             seq: u64::from(word(0)) | u64::from(word(4)) << 32,
             before: word(8),
-            key_len: key & !TOMBSTONE,
+            key_len: key & !(TOMBSTONE | EXPIRING),
             value_len: word(16),
-            is_tombstone: key & TOMBSTONE != 0,
+            kind: match key & (TOMBSTONE | EXPIRING) {
+                0 => Kind::Value,
+                EXPIRING => Kind::Expiring,
+                _ => Kind::Tombstone,
+            },
         }
     }
 }
@@ -80,7 +111,7 @@ impl Header {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) header: Header,
-    /// Key and value.
+    /// Key, value, and when that expires, if it does.
     pub(crate) body: &'a [u8],
 }
 
@@ -92,9 +123,14 @@ impl<'a> Record<'a> {
 
     #[inline]
     pub(crate) fn entry(&self) -> Entry<'a> {
-        match self.header.is_tombstone {
-            true => Entry::Tombstone,
-            false => Entry::Value(&self.body[self.header.key_len as usize..]),
+        let rest = &self.body[self.header.key_len as usize..];
+        match self.header.kind {
+            Kind::Value => Entry::Value(rest),
+            Kind::Expiring => {
+                let (value, at) = rest.split_last_chunk::<EXPIRY_LEN>().expect("as long as its header says");
+                Entry::Expiring(value, u64::from_le_bytes(*at))
+            }
+            Kind::Tombstone => Entry::Tombstone,
         }
     }
 
@@ -120,5 +156,6 @@ mod tests {
         check(b"key", 7, Entry::Value(b"value"), 9, 28);
         check(b"", u64::MAX, Entry::Value(b""), u32::MAX, 20);
         check(b"k", 0x0102_0304_0506_0708, Entry::Tombstone, 0, 21);
+        check(b"key", 7, Entry::Expiring(b"value", 9), 9, 36);
     }
 }

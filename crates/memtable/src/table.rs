@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use crate::arena::{Arena, Bytes, Pos, Writer};
 use crate::cursor::Cursor;
-use crate::entry::{Entry, Found, RangeDelete};
+use crate::entry::{Entry, Found, Life, RangeDelete};
 use crate::index::{Growth, Index};
 use crate::order::{Order, Runs};
 use crate::pool::Pool;
@@ -74,7 +74,7 @@ impl Memtable {
     /// key) if one of them is younger.
     ///
     /// # Panics
-    /// If the table cannot hold any more, see [`Memtable::has_room`], or the key has 2 GiB or the value 4 GiB.
+    /// If the table cannot hold any more, see [`Memtable::has_room`], or the key has 1 GiB or the value 4 GiB.
     pub fn insert(&self, hash: u64, key: &[u8], seq: u64, entry: Entry<'_>) {
         let mut writer = self.arena.writer();
         let place = self.index.place(writer.of_writer(), hash);
@@ -179,7 +179,7 @@ impl Memtable {
     /// Bytes accounted: keys, values and a fixed overhead per write.
     ///
     /// Exactly the sum of key and value length + [`RECORD_OVERHEAD_BYTES`](crate::RECORD_OVERHEAD_BYTES) over all writes, of
-    /// [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, and of both key lengths +
+    /// [`EXPIRY_BYTES`](crate::EXPIRY_BYTES) over the values that expire, of [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, and of both key lengths +
     /// [`RANGE_DELETE_OVERHEAD_BYTES`](crate::RANGE_DELETE_OVERHEAD_BYTES) over the range deletes. One load.
     pub fn size_bytes(&self) -> u64 {
         self.counters.size_bytes.load(Ordering::Acquire)
@@ -216,10 +216,10 @@ impl Memtable {
         &self.tallies
     }
 
-    /// Whether the version of its key before a record is a value; `None`: there is none.
-    pub(crate) fn version_before(&self, record: &Record<'_>) -> Option<bool> {
+    /// How long the version of its key before a record gives it a value; `None`: there is none.
+    pub(crate) fn version_before(&self, record: &Record<'_>) -> Option<Life> {
         let key = record.key();
-        self.walk(self.arena.before(record), |older| older.key() == key).map(|(_, older)| !older.header.is_tombstone)
+        self.walk(self.arena.before(record), |older| older.key() == key).map(|(_, older)| older.entry().life())
     }
 
     /// Of a chain's record and those before it, the newest version of its key not younger than `at`.

@@ -31,6 +31,9 @@ fn check(found: Option<Found<'_>>, expected: &str) {
         None => "nothing".to_owned(),
         Some(Found { seq, entry: Entry::Tombstone }) => format!("{seq} deleted"),
         Some(Found { seq, entry: Entry::Value(value) }) => format!("{seq}={}", String::from_utf8_lossy(value)),
+        Some(Found { seq, entry: Entry::Expiring(value, at_ms) }) => {
+            format!("{seq}={} until {at_ms}", String::from_utf8_lossy(value))
+        }
     };
     assert_eq!(got, expected);
 }

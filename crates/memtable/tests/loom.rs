@@ -29,6 +29,8 @@ mod ranges;
 mod record;
 #[path = "../src/run.rs"]
 mod run;
+#[path = "../src/since.rs"]
+mod since;
 #[path = "../src/size.rs"]
 mod size;
 #[path = "../src/table.rs"]

@@ -5,13 +5,15 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use halodb_memtable::{
-    Cursor, Entry, Found, KEY_OVERHEAD_BYTES, Memtable, RANGE_DELETE_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES, RangeDelete,
+    Cursor, EXPIRY_BYTES, Entry, Found, KEY_OVERHEAD_BYTES, Memtable, RANGE_DELETE_OVERHEAD_BYTES,
+    RECORD_OVERHEAD_BYTES, RangeDelete,
 };
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Write {
     Put(Vec<u8>, Vec<u8>),
+    PutUntil(Vec<u8>, Vec<u8>, u64),
     Delete(Vec<u8>),
     DeleteRange(Vec<u8>, Option<Vec<u8>>),
 }
@@ -34,6 +36,8 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 fn write() -> impl Strategy<Value = Write> {
     prop_oneof![
         6 => (key(), prop::collection::vec(any::<u8>(), 0..6)).prop_map(|(key, value)| Write::Put(key, value)),
+        3 => (key(), prop::collection::vec(any::<u8>(), 0..12), 1..u64::MAX)
+            .prop_map(|(key, value, at)| Write::PutUntil(key, value, at)),
         2 => key().prop_map(Write::Delete),
         1 => (key(), prop::option::weighted(0.8, key())).prop_map(|(start, end)| Write::DeleteRange(start, end)),
     ]
@@ -87,6 +91,7 @@ fn good_hash(key: &[u8]) -> u64 {
 fn apply(table: &Memtable, hash: Hash, seq: u64, write: &Write) {
     match write {
         Write::Put(key, value) => table.insert(hash(key), key, seq, Entry::Value(value)),
+        Write::PutUntil(key, value, at) => table.insert(hash(key), key, seq, Entry::Expiring(value, *at)),
         Write::Delete(key) => table.insert(hash(key), key, seq, Entry::Tombstone),
         Write::DeleteRange(start, end) => table.delete_range(start, end.as_deref(), seq),
     }
@@ -96,6 +101,7 @@ fn apply(table: &Memtable, hash: Hash, seq: u64, write: &Write) {
 fn says<'a>(write: &'a Write, asked: &[u8]) -> Option<(bool, Entry<'a>)> {
     match write {
         Write::Put(key, value) if key == asked => Some((true, Entry::Value(value))),
+        Write::PutUntil(key, value, at) if key == asked => Some((true, Entry::Expiring(value, *at))),
         Write::Delete(key) if key == asked => Some((true, Entry::Tombstone)),
         Write::DeleteRange(start, end) if start.as_slice() <= asked && end.as_deref().is_none_or(|end| asked < end) => {
             Some((false, Entry::Tombstone))
@@ -117,7 +123,7 @@ fn is_empty_range(write: &Write) -> bool {
 
 fn own_key(write: &Write) -> Option<&[u8]> {
     match write {
-        Write::Put(key, _) | Write::Delete(key) => Some(key),
+        Write::Put(key, _) | Write::PutUntil(key, ..) | Write::Delete(key) => Some(key),
         Write::DeleteRange(..) => None,
     }
 }
@@ -153,9 +159,11 @@ fn model_size(writes: &[(u64, Write)]) -> (u64, u64) {
         versions += of_key().map(|(seq, _)| *seq).collect::<BTreeSet<u64>>().len() as u64;
         for (_, write) in of_key() {
             bytes += RECORD_OVERHEAD_BYTES + key.len() as u64;
-            if let Write::Put(_, value) = write {
-                bytes += value.len() as u64;
-            }
+            bytes += match write {
+                Write::Put(_, value) => value.len() as u64,
+                Write::PutUntil(_, value, _) => value.len() as u64 + EXPIRY_BYTES,
+                _ => 0,
+            };
         }
     }
     for range in model_range_deletes(writes, u64::MAX) {

@@ -108,6 +108,7 @@ impl Shared {
             dir,
             manifest,
             seq: snapshot.lsn(),
+            mark_ms: snapshot.now_ms(),
             options: self.tree_options(),
             chunk_bytes: self.options.chunk_bytes,
         };
@@ -148,7 +149,7 @@ fn part_of(snapshot: &Snapshot, partition: usize, options: TreeOptions) -> Resul
 /// A cursor over one partition of a snapshot, which has to outlive it: the lock of the files is pinned by that one only.
 fn only(part: PartVersion, snapshot: &Snapshot) -> Cursor {
     let version = SetVersion { lock: None, floor: snapshot.lsn(), parts: vec![Arc::new(part)] };
-    Snapshot::new(Arc::new(version), snapshot.lsn(), *snapshot.router()).into_cursor()
+    Snapshot::new(Arc::new(version), snapshot.lsn(), snapshot.now_ms(), *snapshot.router()).into_cursor()
 }
 
 /// The directory of a database that is made as a copy of another one.
@@ -159,6 +160,8 @@ pub(crate) struct NewCopy<'a> {
     pub(crate) manifest: &'a Manifest,
     /// The sequence number that the source was at.
     pub(crate) seq: Lsn,
+    /// The time that it was at: in the copy time goes on from there, or what had expired would be missed and then come back.
+    pub(crate) mark_ms: u64,
     pub(crate) options: TreeOptions,
     pub(crate) chunk_bytes: u64,
 }
@@ -173,7 +176,7 @@ impl NewCopy<'_> {
             path: &path,
             identity: directory::identity(self.manifest, partition),
             options: self.options,
-            checkpoint: Checkpoint { applied: self.seq, synced: self.seq },
+            checkpoint: Checkpoint { applied: self.seq, synced: self.seq, mark_ms: self.mark_ms },
             chunk_bytes: self.chunk_bytes,
         };
         build(&file, source, meter)

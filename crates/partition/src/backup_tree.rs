@@ -8,6 +8,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::cursor::Cursor;
+use crate::stream::expiry_of;
 use crate::{Error, ErrorKind, Result};
 use halodb_btree::{Change, Edits, Tree, TreeOptions};
 use halodb_pager::{Identity, Pager};
@@ -160,7 +161,7 @@ impl Edits for Source<'_, '_> {
             return None;
         }
         let key = self.cursor.key()?;
-        let put = || Ok((self.cursor.value()?, self.cursor.expiry()?));
+        let put = || Ok((self.cursor.value()?, expiry_of(self.cursor.life())));
         match put() {
             Ok((value, expiry)) => Some((key, Change::put_until(value?, expiry))),
             Err(e) => {

@@ -6,11 +6,12 @@
 //!           | 0x03 varint(len) start  0x01 varint(len) end    [start, end)
 //! entry    := 0x01 varint(len) key varint(len) value          put
 //!           | 0x02 varint(len) key                            delete
+//!           | 0x04 varint(len) key varint(len) value varint(ms)   put that expires at this time, above 0
 //! ```
 //!
 //! Varints are little-endian base 128 (LEB128), at most ten bytes. Effects are absolute, so applying a record twice is
 //! applying it once. Range deletes take effect before the entries, in whatever order they were added: adding one
-//! removes the earlier entries of the batch that it covers. Kind 0x04 is kept for a put with an expiry.
+//! removes the earlier entries of the batch that it covers. A batch that writes nothing states a time mark (`clock.rs`).
 //!
 //! What this file does not know: how payloads get into the log, and which partition a key belongs to.
 
@@ -19,6 +20,7 @@ use crate::{Error, Result};
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const DELETE_RANGE: u8 = 3;
+const PUT_UNTIL: u8 = 4;
 
 /// Writes that apply whole or not at all.
 ///
@@ -38,6 +40,8 @@ pub struct Batch {
     range_count: usize,
     entries: Vec<u8>,
     entry_count: usize,
+    /// Whether an entry that expires was ever put into it.
+    expires: bool,
 }
 
 /// One write of a batch, borrowed from its encoded form.
@@ -45,6 +49,8 @@ pub struct Batch {
 pub enum Op<'a> {
     /// Sets a key.
     Put(&'a [u8], &'a [u8]),
+    /// Sets a key until a time, in milliseconds since the epoch, above 0.
+    PutUntil(&'a [u8], &'a [u8], u64),
     /// Removes a key.
     Delete(&'a [u8]),
     /// Removes `[start, end)`; no end: everything from `start` on.
@@ -66,6 +72,26 @@ impl Batch {
         self.entry_count += 1;
     }
 
+    /// Sets a key until a time, in milliseconds since the epoch; 0: for ever. From that time on the key is absent, for every
+    /// reader and at once; a time that has come already makes it a deletion.
+    pub fn put_until(&mut self, key: &[u8], value: &[u8], expires_at_ms: u64) {
+        if expires_at_ms == 0 {
+            return self.put(key, value);
+        }
+        self.entries.reserve(key.len() + value.len() + 20);
+        self.entries.push(PUT_UNTIL);
+        put_bytes(&mut self.entries, key);
+        put_bytes(&mut self.entries, value);
+        put_varint(&mut self.entries, expires_at_ms);
+        self.entry_count += 1;
+        self.expires = true;
+    }
+
+    /// Whether it may hold an entry that expires.
+    pub(crate) fn expires(&self) -> bool {
+        self.expires
+    }
+
     /// Removes a key, whether or not it is there. Costs an entry in log and memtable either way.
     pub fn delete(&mut self, key: &[u8]) {
         self.entries.push(DELETE);
@@ -85,6 +111,7 @@ impl Batch {
         while !decoder.bytes.is_empty() {
             match decoder.op().expect("a batch holds what it encoded itself") {
                 Op::Put(key, value) if !covers(key) => self.put(key, value),
+                Op::PutUntil(key, value, at_ms) if !covers(key) => self.put_until(key, value, at_ms),
                 Op::Delete(key) if !covers(key) => self.delete(key),
                 _ => {}
             }
@@ -196,6 +223,10 @@ impl<'a> Decoder<'a> {
     fn op(&mut self) -> std::result::Result<Op<'a>, &'static str> {
         match self.byte()? {
             PUT => Ok(Op::Put(self.bytes()?, self.bytes()?)),
+            PUT_UNTIL => match (self.bytes()?, self.bytes()?, self.varint()?) {
+                (_, _, 0) => Err("a put that expires before there is time"),
+                (key, value, at_ms) => Ok(Op::PutUntil(key, value, at_ms)),
+            },
             DELETE => Ok(Op::Delete(self.bytes()?)),
             DELETE_RANGE => {
                 let start = self.bytes()?;
@@ -230,11 +261,11 @@ fn varint_len(value: usize) -> usize {
 /// Refuses keys and values that no tree could hold, before anything is logged.
 pub(crate) fn validate(ops: &[Op<'_>], max_key: usize) -> Result<()> {
     for op in ops {
-        let (Op::Put(key, _) | Op::Delete(key) | Op::DeleteRange(key, _)) = op;
+        let (Op::Put(key, _) | Op::PutUntil(key, ..) | Op::Delete(key) | Op::DeleteRange(key, _)) = op;
         if !matches!(op, Op::DeleteRange(..)) && (key.is_empty() || key.len() > max_key) {
             return Err(Error::invalid(format!("a key of {} bytes: a key has 1 to {max_key} bytes", key.len())));
         }
-        if let Op::Put(_, value) = op
+        if let Op::Put(_, value) | Op::PutUntil(_, value, _) = op
             && value.len() > halodb_btree::MAX_VALUE_LEN
         {
             let limit = halodb_btree::MAX_VALUE_LEN;
@@ -255,9 +286,22 @@ mod tests {
         batch.put(b"k", b"v");
         batch.delete_range(b"x", None);
         batch.delete(b"d");
+        batch.put_until(b"t", b"v", 300);
         let bytes = batch.encode();
         assert_eq!(bytes.len(), batch.len_bytes());
-        assert_eq!(decode(&bytes).unwrap(), [Op::DeleteRange(b"x", None), Op::Put(b"k", b"v"), Op::Delete(b"d")]);
+        let expected =
+            [Op::DeleteRange(b"x", None), Op::Put(b"k", b"v"), Op::Delete(b"d"), Op::PutUntil(b"t", b"v", 300)];
+        assert_eq!(decode(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_expiry_of_zero_is_none_in_a_batch_and_refused_in_a_payload() {
+        let mut batch = Batch::new();
+        batch.put_until(b"k", b"v", 0);
+        assert_eq!(decode(&batch.encode()).unwrap(), [Op::Put(b"k", b"v")]);
+        assert!(!batch.expires());
+        assert_eq!(decode(&[0, 1, PUT_UNTIL, 1, b'k', 0, 7]).unwrap(), [Op::PutUntil(b"k", b"", 7)]);
+        assert!(decode(&[0, 1, PUT_UNTIL, 1, b'k', 0, 0]).is_err());
     }
 
     #[test]
@@ -279,13 +323,26 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_decodes_to_itself(entries in proptest::collection::vec((any::<Vec<u8>>(), any::<Option<Vec<u8>>>()), 0..20)) {
+        fn what_is_encoded_decodes_to_itself(
+            entries in proptest::collection::vec((any::<Vec<u8>>(), any::<Option<(Vec<u8>, Option<u64>)>>()), 0..20),
+        ) {
             let mut batch = Batch::new();
             for (key, value) in &entries {
-                match value { Some(value) => batch.put(key, value), None => batch.delete(key) }
+                match value {
+                    Some((value, at_ms)) => batch.put_until(key, value, at_ms.unwrap_or(0)),
+                    None => batch.delete(key),
+                }
             }
             let bytes = batch.encode();
-            let expected: Vec<_> = entries.iter().map(|(k, v)| match v { Some(v) => Op::Put(k, v), None => Op::Delete(k) }).collect();
+            prop_assert_eq!(bytes.len(), batch.len_bytes());
+            let expected: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| match value {
+                    Some((value, None | Some(0))) => Op::Put(key, value),
+                    Some((value, Some(at_ms))) => Op::PutUntil(key, value, *at_ms),
+                    None => Op::Delete(key),
+                })
+                .collect();
             prop_assert_eq!(decode(&bytes).unwrap(), expected);
         }
 

@@ -7,7 +7,7 @@
 //!      4    4  length of the blob
 //!      8    8  applied: every log record up to this LSN that concerns the partition is in the tree
 //!     16    8  synced: the log was known synced up to this LSN before the pages of this meta were written
-//!     24    8  engine time mark in milliseconds (0: no expiry was ever used)
+//!     24    8  time mark in milliseconds (`clock.rs`; 0: no entry with an expiry was ever committed)
 //!     32    …  blob of a layer above (none today)
 //! ```
 
@@ -23,6 +23,7 @@ const LEN: usize = 32;
 pub(crate) struct Checkpoint {
     pub(crate) applied: Lsn,
     pub(crate) synced: Lsn,
+    pub(crate) mark_ms: u64,
 }
 
 impl Checkpoint {
@@ -31,13 +32,14 @@ impl Checkpoint {
         out[..4].copy_from_slice(&LAYOUT.to_le_bytes());
         out[8..16].copy_from_slice(&self.applied.0.to_le_bytes());
         out[16..24].copy_from_slice(&self.synced.0.to_le_bytes());
+        out[24..32].copy_from_slice(&self.mark_ms.to_le_bytes());
         out
     }
 
     pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
         let checkpoint = (bytes.len() >= LEN).then(|| {
             let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-            Checkpoint { applied: Lsn(word(8)), synced: Lsn(word(16)) }
+            Checkpoint { applied: Lsn(word(8)), synced: Lsn(word(16)), mark_ms: word(24) }
         });
         // What this version does not use must be as it writes it: another layout is not to be guessed at.
         checkpoint
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_reads_back_and_other_layouts_are_refused() {
-        let c = Checkpoint { applied: Lsn(5), synced: Lsn(9) };
+        let c = Checkpoint { applied: Lsn(5), synced: Lsn(9), mark_ms: 1_700_000_000_000 };
         assert_eq!(Checkpoint::decode(&c.encode(), Path::new("t")).unwrap(), c);
         for len in 0..LEN {
             assert!(Checkpoint::decode(&c.encode()[..len], Path::new("t")).is_err());

@@ -89,6 +89,12 @@ impl Shared {
             }
         }
         let _quiet = wait_for_jobs();
-        self.wal.close(now_ms).map_err(|e| self.log_failed(e))
+        // The exact time: the next open goes on from here, not from a mark.
+        self.wal.close(self.closing_time(now_ms)).map_err(|e| self.log_failed(e))
+    }
+
+    /// The time of an orderly end: not before any that a reader has seen.
+    fn closing_time(&self, now_ms: u64) -> u64 {
+        now_ms.max(self.clock.now_ms())
     }
 }

@@ -7,20 +7,25 @@
 //! in one that is covered                    over each key with a version in a memtable: [the newest is a value]
 //! ```
 //!
+//! All of it at the snapshot's time: of the tree's keys those that have expired by then are taken off, which costs a look at
+//! the leaves that hold them; tallies are told the time.
+//!
 //! A memtable's tally (`halodb-memtable`) says how many keys it adds to what lies under it: older memtables and the tree.
 //! It asks that once for each key, whatever is merged meanwhile, and so a count costs O(log n), and one lookup for each key
 //! written since the last count. A snapshot that is older than the last count does without: then it is one lookup for
 //! each key of the range in the memtables, each time.
 //!
 //! Invariant: where a tally is used, no range delete as old as the count or older lies over a key in it; so what lies under a
-//! key is what the older layers say, and stays so when they are merged.
+//! key is what the older layers say, and stays so when they are merged; what a merge or a sweep drops has expired by a time
+//! that the version states (`dropped_ms`), and who counts at an earlier one does without tallies.
 
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
+use crate::stream::life_of;
 use crate::version::{PartVersion, successor};
 use crate::{Error, Result};
 use halodb_btree::Tree;
-use halodb_memtable::{Entry, RangeDelete, Tally};
+use halodb_memtable::{AsOf, Life, RangeDelete, Tally};
 use halodb_vfs::mutant;
 use std::ops::Bound;
 
@@ -46,7 +51,8 @@ pub(crate) fn contradiction(tree: &Tree) -> Error {
 }
 
 fn live_in_partition(snapshot: &Snapshot, part: &PartVersion, range: &KeySpan) -> Result<i64> {
-    let mut live = range.count_in(part)?;
+    let now_ms = snapshot.now_ms();
+    let mut live = range.count_in(part, now_ms)?;
     if !part.has_unmerged() {
         return Ok(live);
     }
@@ -54,7 +60,7 @@ fn live_in_partition(snapshot: &Snapshot, part: &PartVersion, range: &KeySpan) -
     for span in &hidden {
         let span = span.intersection(range);
         if !span.is_empty() {
-            live -= span.count_in(part)?;
+            live -= span.count_in(part, now_ms)?;
             live += keys_in_memory(snapshot, part, &span, &mut |_| Ok(0))?;
         }
     }
@@ -67,7 +73,10 @@ fn live_in_partition(snapshot: &Snapshot, part: &PartVersion, range: &KeySpan) -
         }
         None => {
             for piece in &pieces {
-                let mut in_tree = |key: &[u8]| Ok(i64::from(part.tree.get(key)?.is_some()));
+                let mut in_tree = |key: &[u8]| {
+                    let found = part.tree.get_with_expiry(key, part.tree.hash(key))?;
+                    Ok(i64::from(found.is_some_and(|(_, expiry)| !expiry.is_past(now_ms))))
+                };
                 live += keys_in_memory(snapshot, part, piece, &mut in_tree)?;
             }
         }
@@ -83,7 +92,7 @@ fn keys_in_memory(
     under: &mut dyn FnMut(&[u8]) -> Result<i64>,
 ) -> Result<i64> {
     let mut live = 0;
-    let mut keys = Sources::in_memory(part, snapshot.lsn());
+    let mut keys = Sources::in_memory(part, snapshot.lsn(), snapshot.now_ms());
     keys.seek(&span.start)?;
     while let Some(key) = keys.key().filter(|key| span.contains(key)) {
         live += i64::from(keys.is_live()) - under(key)?;
@@ -109,37 +118,39 @@ impl OfLayer<'_> {
     }
 }
 
-/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot, or was merged further
-/// before it was counted.
+/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot, was merged further
+/// before it was counted, or was counted over a tree without something that is live at the snapshot's time.
 fn tallies<'p>(snapshot: &Snapshot, part: &'p PartVersion) -> Result<Option<Vec<OfLayer<'p>>>> {
     let mut all = Vec::new();
+    let as_of = AsOf { now_ms: snapshot.now_ms(), dropped_ms: part.dropped_ms };
     for (depth, layer) in part.layers().enumerate() {
         let done = layer.merged_up_to.as_deref();
-        let tally = layer.table.tally(snapshot.lsn().0, done, |keys| are_under(snapshot, part, depth, keys))?;
+        let tally =
+            layer.table.tally(snapshot.lsn().0, done, as_of, |keys| lives_under(snapshot, part, depth, keys))?;
         let Some(tally) = tally else { return Ok(None) };
         all.push(OfLayer { tally, first: done.map(successor) });
     }
     Ok(Some(all))
 }
 
-/// Whether keys have a value in what lies under the layer number `depth`: older layers, then the tree.
-fn are_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[u8]]) -> Result<Vec<bool>> {
-    let mut there = vec![false; keys.len()];
+/// How long keys have a value in what lies under the layer number `depth`: older layers, then the tree.
+fn lives_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[u8]]) -> Result<Vec<Life>> {
+    let mut lives = vec![Life::Absent; keys.len()];
     let (mut asked, mut numbers) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
     // A planted fault takes what older memtables say for unwritten.
     let older = if mutant("partition.count-asks-tree-only") { usize::MAX } else { depth + 1 };
     for (i, key) in keys.iter().enumerate() {
         let hash = snapshot.router().hash(key);
         match part.layers().skip(older).find_map(|layer| layer.get(hash, key, snapshot.lsn())) {
-            Some(found) => there[i] = matches!(found.entry, Entry::Value(_)),
+            Some(found) => lives[i] = found.entry.life(),
             None => {
                 asked.push((*key, hash));
                 numbers.push(i);
             }
         }
     }
-    part.tree.multi_get_hashed(&asked, |i, _| there[numbers[i]] = true)?;
-    Ok(there)
+    part.tree.multi_get_hashed(&asked, |i, _, expiry| lives[numbers[i]] = life_of(expiry))?;
+    Ok(lives)
 }
 
 /// The first key that a bound lets through.
@@ -207,7 +218,8 @@ impl KeySpan {
         pieces
     }
 
-    fn count_in(&self, part: &PartVersion) -> Result<i64> {
+    /// The keys of the tree in it that have not expired.
+    fn count_in(&self, part: &PartVersion, now_ms: u64) -> Result<i64> {
         if self.is_empty() {
             return Ok(0);
         }
@@ -217,7 +229,13 @@ impl KeySpan {
         };
         // A branch counts in 56 bits.
         let count = part.tree.count(Bound::Included(&self.start), to)?;
-        i64::try_from(count).ok().filter(|&count| count < 1 << 56).ok_or_else(|| contradiction(&part.tree))
+        // A planted fault counts what has expired.
+        let expired = match mutant("partition.count-ignores-expiry") {
+            true => 0,
+            false => part.tree.count_expired(&self.start, self.end.as_deref(), now_ms)?,
+        };
+        let live = count.checked_sub(expired).and_then(|live| i64::try_from(live).ok());
+        live.filter(|&live| live < 1 << 56).ok_or_else(|| contradiction(&part.tree))
     }
 }
 

@@ -1,9 +1,8 @@
 //! [`Cursor`]: a position in a snapshot, over the live keys of all partitions in key order, in both directions.
 
-use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
-use halodb_btree::Expiry;
+use crate::{Life, Result};
 
 /// A position in a snapshot; on no key before the first move and past either end. Owns its snapshot, so it is
 /// `'static` and pins what it reads until it is dropped.
@@ -100,9 +99,9 @@ impl Cursor {
         self.sources.value()
     }
 
-    /// When the value of the key it is on expires.
-    pub(crate) fn expiry(&self) -> Result<Expiry> {
-        self.sources.expiry()
+    /// How long the key it is on has its value; [`Life::Absent`] on no key. It is live at the snapshot's time.
+    pub fn life(&self) -> Life {
+        self.sources.life()
     }
 
     #[inline]

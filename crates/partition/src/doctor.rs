@@ -7,7 +7,7 @@
 use crate::patient::Patient;
 use crate::readout::{BehindGaps, Readout, Sink};
 use crate::{Op, Result};
-use halodb_btree::Depth;
+use halodb_btree::{Depth, Expiry};
 use halodb_pager::PageSet;
 use halodb_vfs::Vfs;
 use halodb_wal::Lsn;
@@ -149,7 +149,7 @@ pub(crate) fn examine(patient: &Patient, report: &mut Diagnosis) -> Result<()> {
 struct Nothing;
 
 impl Sink for Nothing {
-    fn put(&mut self, _: &[u8], _: &[u8]) -> Result<()> {
+    fn put(&mut self, _: &[u8], _: &[u8], _: Expiry) -> Result<()> {
         Ok(())
     }
 

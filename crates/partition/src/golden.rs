@@ -38,12 +38,13 @@ fn a_batch_is_written_as_documented() {
     batch.delete_range(b"tmp/", Some(b"tmp0"));
     batch.put(b"apple", b"a fruit");
     batch.delete(b"pear");
+    batch.put_until(b"plum", b"for a day", 1_700_086_400_000);
     check(&batch.encode(), include_str!("../testdata/batch.hex"));
 }
 
 #[test]
 fn a_checkpoint_is_written_as_documented() {
-    let checkpoint = Checkpoint { applied: Lsn(1000), synced: Lsn(1017) };
+    let checkpoint = Checkpoint { applied: Lsn(1000), synced: Lsn(1017), mark_ms: 0 };
     check(&checkpoint.encode(), include_str!("../testdata/checkpoint.hex"));
 }
 

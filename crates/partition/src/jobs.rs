@@ -1,7 +1,7 @@
 //! Background work as jobs: what is due, most urgent first. Nothing here starts a thread; a job runs where it is run.
 //!
 //! Order of urgency: a frozen memtable (writers may be waiting for it) · the partition that holds back the log, when the
-//! log is beyond its limit · a memtable that nobody wrote to for the idle time · a page file with much free space, of a
+//! log is beyond its limit · a memtable that nobody wrote to for the idle time · a tree with something that has expired · a page file with much free space, of a
 //! partition without anything to merge. A partition has at most one job at a time.
 
 use crate::Result;
@@ -16,6 +16,8 @@ pub struct Job {
     shared: Arc<Shared>,
     partition: usize,
     work: Work,
+    /// When it was asked for.
+    now_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ enum Work {
     Merge,
     /// The partition is empty in memory and only holds back the log: advance its position.
     Advance,
+    /// Take what has expired out of the tree.
+    Sweep,
     /// Much of the page file is free: a chunk of its compaction.
     Compact,
 }
@@ -34,13 +38,14 @@ impl Job {
         match self.work {
             Work::Merge => format!("merge the memtable of partition {} into its tree", self.partition),
             Work::Advance => format!("advance the log position of idle partition {}", self.partition),
+            Work::Sweep => format!("sweep what has expired out of partition {}", self.partition),
             Work::Compact => format!("compact the page file of partition {}", self.partition),
         }
     }
 
     /// Whether it is for tidiness only: if it fails, nobody has to know who did not ask for it.
     pub fn is_optional(&self) -> bool {
-        self.work == Work::Compact
+        matches!(self.work, Work::Compact | Work::Sweep)
     }
 
     /// The partition it works on.
@@ -65,6 +70,7 @@ impl Job {
                     shared.merge_chunks(partition)
                 }
                 Work::Advance => shared.advance(partition),
+                Work::Sweep => shared.sweep_chunk(partition, self.now_ms),
                 Work::Compact => shared.compact_chunk(partition),
             }
         })
@@ -83,15 +89,16 @@ impl PartitionSet {
     ///
     /// Cost: a look at each partition; no I/O. After `close` and once the database is poisoned there is none.
     pub fn next_job(&self, now_ms: u64) -> Option<Job> {
-        self.next_merge(now_ms).or_else(|| self.claim(|shared| shared.roomy(now_ms)))
+        let others = |shared: &Shared| shared.swept(now_ms).or_else(|| shared.roomy(now_ms));
+        self.next_merge(now_ms).or_else(|| self.claim(now_ms, others))
     }
 
     /// As [`PartitionSet::next_job`], of those that carry something into the trees.
     pub fn next_merge(&self, now_ms: u64) -> Option<Job> {
-        self.claim(|shared| shared.frozen().or_else(|| shared.holding_log()).or_else(|| shared.idle(now_ms)))
+        self.claim(now_ms, |shared| shared.frozen().or_else(|| shared.holding_log()).or_else(|| shared.idle(now_ms)))
     }
 
-    fn claim(&self, due: impl Fn(&Shared) -> Option<(usize, Work)>) -> Option<Job> {
+    fn claim(&self, now_ms: u64, due: impl Fn(&Shared) -> Option<(usize, Work)>) -> Option<Job> {
         let shared = &self.shared;
         if shared.ensure_writable().is_err() {
             return None;
@@ -100,7 +107,7 @@ impl PartitionSet {
             let (partition, work) = due(shared)?;
             let claimed = &shared.partitions[partition].claimed;
             if !claimed.swap(true, Ordering::AcqRel) {
-                return Some(Job { shared: shared.clone(), partition, work });
+                return Some(Job { shared: shared.clone(), partition, work, now_ms });
             }
             // Another thread was faster; there may be work in other partitions.
         }
@@ -158,6 +165,12 @@ impl Shared {
         };
         let partition = self.unclaimed().find(due)?;
         Some((partition, Work::Merge))
+    }
+
+    /// A partition of whose tree something has expired.
+    fn swept(&self, now_ms: u64) -> Option<(usize, Work)> {
+        let partition = self.unclaimed().find(|&p| self.is_to_be_swept(p, now_ms))?;
+        Some((partition, Work::Sweep))
     }
 
     /// A partition whose page file is to be compacted, while nobody writes to it.

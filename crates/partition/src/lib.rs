@@ -34,10 +34,11 @@
 //! # }
 //! ```
 //!
-//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `version`, `snapshot`,
+//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `reads`,
+//! `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one) · `backup`, `backup_tree`,
-//! `backup_place`, `backup_file`, `restore` (copies and their way back).
+//! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
+//! `salvage` (what is left of a damaged one) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
 
 #![forbid(unsafe_code)]
 
@@ -48,6 +49,7 @@ mod backup_tree;
 mod batch;
 mod check;
 mod checkpoint;
+mod clock;
 mod close;
 mod commit;
 mod compact;
@@ -56,17 +58,21 @@ mod cursor;
 mod directory;
 mod doctor;
 mod error;
+mod evidence;
 #[cfg(test)]
 mod golden;
 mod jobs;
+mod lapse;
 mod manifest;
 mod merge;
 mod multi;
+mod newest;
 mod nth;
 mod open;
 mod options;
 mod patient;
 mod readout;
+mod reads;
 mod restore;
 mod routing;
 mod salvage;
@@ -76,7 +82,9 @@ mod sources;
 mod space;
 mod stats;
 mod stream;
+mod sweep;
 mod sync;
+mod validate;
 mod value;
 mod version;
 
@@ -85,20 +93,24 @@ pub use backup_place::Existing;
 pub use backup_tree::{CopyProgress, CopyStep, OnProgress};
 pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
-pub use commit::{Expect, Outcome};
+pub use commit::{Expect, Outcome, Removal};
 pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};
 pub use error::{Error, ErrorKind, Result};
+pub use evidence::Basis;
+pub use halodb_memtable::Life;
 pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
 pub use readout::BehindGaps;
+pub use reads::ReadSet;
 pub use restore::{RestoreReport, restore, verify};
 pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use stats::{PartitionShape, Stats};
+pub use validate::Validated;
 pub use value::Value;

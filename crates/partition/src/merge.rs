@@ -4,20 +4,24 @@
 //! chunk's pages, the chunk's meta. `applied` keeps its old value in all metas but the last one's, so a crash in between
 //! replays the whole memtable over the half-merged tree, and absolute effects make that harmless. Readers switch to each
 //! chunk's tree at once.
+//!
+//! An entry that has expired by the time of its chunk becomes a deletion: it is gone for every reader of the new version, whose
+//! clock is not before that, and what it hides in the tree goes with it.
 
 use crate::checkpoint::Checkpoint;
 use crate::count::{self, KeySpan};
 use crate::set::Shared;
 use crate::version::Layer;
 use crate::{Error, Result};
-use halodb_btree::{Change, Edits, KeyRange, Tree};
-use halodb_memtable::{Cursor, Entry};
+use halodb_btree::{Change, Edits, Expiry, KeyRange, Tree};
+use halodb_memtable::{Cursor, Entry, Found};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn};
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 /// How full pages are packed: room for a few more keys without a split.
-const FILL_PERCENT: u32 = 93;
+pub(crate) const FILL_PERCENT: u32 = 93;
 
 impl Shared {
     /// Merges the oldest frozen memtable of a partition, if there is one.
@@ -59,7 +63,9 @@ impl Shared {
             let version = self.versions.load();
             let part = &version.parts[partition];
             let layer = part.frozen.last().expect("only this merge takes it away");
-            let mut edits = LayerEdits::new(layer);
+            // Before the version is published: its readers' clocks are not before this one.
+            let now_ms = self.clock.now_ms();
+            let mut edits = LayerEdits::new(layer, now_ms);
             let ranges = layer_ranges(layer);
             let synced = self.wal.synced();
             let mut txn = pager.begin()?;
@@ -70,10 +76,17 @@ impl Shared {
             let applied = if finished || mutant("partition.applied-early") { last } else { self.applied(partition)? };
             let applied = if !finished && mutant("partition.applied-reset") { Lsn(0) } else { applied };
             let roots: Vec<_> = merged.root.into_iter().collect();
-            let snapshot = txn.commit(&roots, &Checkpoint { applied, synced }.encode())?;
+            let checkpoint = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() };
+            let snapshot = txn.commit(&roots, &checkpoint.encode())?;
             let tree = Tree::open(snapshot, 0, self.tree_options())?;
+            if finished {
+                self.evidence.keep(partition, layer, self.evidence_bytes());
+            }
             self.versions.replace(partition, last, |part| {
                 part.tree = tree;
+                if edits.dropped.get() {
+                    part.dropped_ms = part.dropped_ms.max(now_ms);
+                }
                 match merged.merged_up_to {
                     None => {
                         part.frozen.pop();
@@ -97,7 +110,7 @@ impl Shared {
     }
 
     /// Pages per chunk: the configured bytes, or a sixteenth of the tree if that is less (but a useful number).
-    fn chunk_pages(&self, tree: &Tree) -> u64 {
+    pub(crate) fn chunk_pages(&self, tree: &Tree) -> u64 {
         let configured = self.options.chunk_bytes / u64::from(self.manifest.page_size);
         let sixteenth = tree.snapshot().page_count() / 16;
         configured.min(sixteenth.max(MIN_CHUNK_PAGES)).max(1)
@@ -170,7 +183,7 @@ impl Shared {
             (if visible_will_do { settled } else { settled.min(synced) }, synced)
         };
         let applied = applied.max(self.applied(partition)?);
-        let user = Checkpoint { applied, synced }.encode();
+        let user = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() }.encode();
         // Twice: one slot each.
         self.republish(partition, Some(&user))?;
         self.republish(partition, Some(&user))?;
@@ -199,10 +212,13 @@ fn layer_ranges(layer: &Layer) -> Vec<KeyRange> {
 /// The frozen memtable as a stream of edits, from where the last chunk ended.
 struct LayerEdits {
     cursor: Cursor,
+    now_ms: u64,
+    /// Whether something had expired.
+    dropped: Cell<bool>,
 }
 
 impl LayerEdits {
-    fn new(layer: &Layer) -> Self {
+    fn new(layer: &Layer, now_ms: u64) -> Self {
         // One run to read from end to end.
         layer.table.sort();
         let mut cursor = layer.table.cursor(layer.last.0);
@@ -214,7 +230,9 @@ impl LayerEdits {
         if layer.merged_up_to.is_some() && mutant("partition.chunk-skips-key") {
             cursor.next();
         }
-        Self { cursor }
+        let mut edits = Self { cursor, now_ms, dropped: Cell::new(false) };
+        edits.lose_expired();
+        edits
     }
 }
 
@@ -222,6 +240,11 @@ impl Edits for LayerEdits {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let change = match self.cursor.found()?.entry {
             Entry::Value(bytes) => Change::put(bytes),
+            Entry::Expiring(_, at_ms) if at_ms <= self.now_ms => {
+                self.dropped.set(true);
+                Change::Delete
+            }
+            Entry::Expiring(bytes, at_ms) => Change::put_until(bytes, Expiry::at_ms(at_ms)),
             Entry::Tombstone => Change::Delete,
         };
         Some((self.cursor.key()?, change))
@@ -229,5 +252,17 @@ impl Edits for LayerEdits {
 
     fn advance(&mut self) {
         self.cursor.next();
+        self.lose_expired();
+    }
+}
+
+impl LayerEdits {
+    /// A planted fault drops what has expired, and leaves what it hides.
+    fn lose_expired(&mut self) {
+        while mutant("partition.drop-uncovers")
+            && matches!(self.cursor.found(), Some(Found { entry: Entry::Expiring(_, at_ms), .. }) if at_ms <= self.now_ms)
+        {
+            self.cursor.next();
+        }
     }
 }

@@ -6,7 +6,6 @@
 use crate::snapshot::Snapshot;
 use crate::version::PartVersion;
 use crate::{Result, Value};
-use halodb_memtable::Entry;
 
 /// Keys that are taken together: so many that of two partitions' trees each has a whole group to look up.
 const TOGETHER: usize = 32;
@@ -71,7 +70,7 @@ impl Snapshot {
                 match part.in_memory(hash, keys[number].as_ref(), self.lsn()) {
                     None => true,
                     Some(newest) => {
-                        if let Entry::Value(bytes) = newest.entry {
+                        if let Some(bytes) = newest.entry.live_value(self.now_ms()) {
                             found(number, Where::Memory(part, hash, bytes));
                         }
                         false
@@ -83,7 +82,11 @@ impl Snapshot {
                 asked.clear();
                 asked.extend(of_partition.iter().map(|key| (keys[key.number].as_ref(), key.hash)));
                 let tree = &self.parts()[of_partition[0].partition].tree;
-                tree.multi_get_hashed(&asked, |i, value| found(of_partition[i].number, Where::Tree(value)))?;
+                tree.multi_get_hashed(&asked, |i, value, expiry| {
+                    if !expiry.is_past(self.now_ms()) {
+                        found(of_partition[i].number, Where::Tree(value));
+                    }
+                })?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 use crate::batch::{self, Op};
 use crate::checkpoint::Checkpoint;
+use crate::clock::{Clock, FoundTime};
 use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
@@ -28,7 +29,8 @@ impl PartitionSet {
     /// Opens the database in `dir`, or creates it, and takes its lock.
     ///
     /// Cost: reads the log that the trees do not have yet (bounded by the log limit); after a clean close almost
-    /// nothing. `entropy` is used only if the database is created.
+    /// nothing. `entropy` is used only if the database is created. Time stands where the last process left it until the
+    /// first [`PartitionSet::tick`]: what has expired meanwhile is there until then.
     ///
     /// # Errors
     /// `Locked`, `NotFound`, `NotADatabase`, `ManifestMissing`, `Config`, `Version`, `Corrupt`, `Io`: each names what
@@ -86,7 +88,8 @@ impl PartitionSet {
             Some(wal) => {
                 // Nothing to read; but the directory itself may be the work of a process that died before it was durable.
                 directory::secure_names(&*vfs, dir)?;
-                OpenLog { wal, untouched: false, last: Lsn(0) }
+                let clock = Clock::new(FoundTime::default(), None);
+                OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
             None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &opened, &mut report)?,
         };
@@ -95,15 +98,17 @@ impl PartitionSet {
         let mut parts = Vec::new();
         for part in opened {
             parts.push(Arc::new(PartVersion {
-                active: Layer::active(part.table),
+                active: Layer::active(part.table, 0),
                 frozen: Vec::new(),
                 tree: part.tree,
+                dropped_ms: 0,
             }));
             partitions.push(Partition {
                 pager: part.pager,
                 quiet: Mutex::new(()),
                 claimed: AtomicBool::new(false),
                 last_write_ms: AtomicU64::new(now_ms),
+                sweep_at_ms: AtomicU64::new(0),
                 compacting: Mutex::new(Background::default()),
             });
         }
@@ -123,6 +128,8 @@ impl PartitionSet {
             replayed_to: if log.untouched { Lsn(0) } else { log.last },
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
+            clock: log.clock,
+            evidence: Arc::default(),
             pool,
         };
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
@@ -136,6 +143,8 @@ struct OpenLog {
     untouched: bool,
     /// Greatest number in it.
     last: Lsn,
+    /// Time, as far as it had come.
+    clock: Clock,
 }
 
 impl OpenLog {
@@ -149,8 +158,9 @@ impl OpenLog {
         opened: &[OpenPart],
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let recovery = replay(vfs, dir, manifest, options, router, opened, report)?;
+        let (recovery, time) = replay(vfs, dir, manifest, options, router, opened, report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
+        let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
         if !clean {
             directory::secure_names(&**vfs, dir)?;
         }
@@ -160,7 +170,7 @@ impl OpenLog {
                 part.pager.secure()?;
             }
         }
-        Ok(Self { wal, untouched: clean && report.replayed == 0, last })
+        Ok(Self { wal, untouched: clean && report.replayed == 0, last, clock })
     }
 }
 
@@ -200,7 +210,7 @@ fn replay(
     router: Router,
     parts: &[OpenPart],
     report: &mut OpenReport,
-) -> Result<Recovery> {
+) -> Result<(Recovery, FoundTime)> {
     let checkpoints = || parts.iter().map(|p| p.checkpoint);
     let known = Known {
         applied_min: checkpoints().map(|c| c.applied).min().unwrap_or_default(),
@@ -209,17 +219,24 @@ fn replay(
     };
     let wal_dir = directory::wal_dir(dir);
     let mut replayed = 0;
+    let stated_ms = checkpoints().map(|c| c.mark_ms).max().unwrap_or_default();
+    let mut time = FoundTime { stated_ms, ..FoundTime::default() };
     let mut each = |record: Record<'_>| -> Result<()> {
         if record.kind == RecordKind::Commit {
-            replayed += 1;
             // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
             // of the large ones has to be given.
             let most = record.payload.len() as u64 * 2;
             if !parts.iter().all(|part| part.table.has_room(most)) {
                 return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
             }
-            apply(record, router, parts)
+            let says = apply(record, router, parts)
                 .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
+            // A mark of time is no write: an orderly end leaves the last ones in the log.
+            replayed += u64::from(says != Says::Time);
+            if says != Says::Plain {
+                time.is_used = true;
+                time.replayed_ms = time.replayed_ms.max(record.time_ms);
+            }
         }
         Ok(())
     };
@@ -234,7 +251,7 @@ fn replay(
             tail.from.0
         )
     });
-    Ok(recovery)
+    Ok((recovery, time))
 }
 
 fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
@@ -245,8 +262,19 @@ fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
     )
 }
 
+/// What a commit record says about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Nothing.
+    Plain,
+    /// That there is time: it writes something that expires.
+    Expiring,
+    /// How far time may have come, and nothing else.
+    Time,
+}
+
 /// Puts a record's writes into the memtables of those partitions whose tree does not have it.
-fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<(), &'static str> {
+fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<Says, &'static str> {
     let Record { lsn, payload, .. } = record;
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
     let insert = |key: &[u8], entry: Entry<'_>| {
@@ -256,6 +284,11 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
         }
     };
     let ops = batch::decode(payload)?;
+    let says = match ops.is_empty() {
+        true => Says::Time,
+        false if ops.iter().any(|op| matches!(op, Op::PutUntil(..))) => Says::Expiring,
+        false => Says::Plain,
+    };
     // Planted faults: half a batch is replayed, or its range deletes are not.
     let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
     for op in ops.into_iter().take(whole) {
@@ -267,8 +300,9 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
                 }
             }
             Op::Put(key, value) => insert(key, Entry::Value(value)),
+            Op::PutUntil(key, value, at_ms) => insert(key, Entry::Expiring(value, at_ms)),
             Op::Delete(key) => insert(key, Entry::Tombstone),
         }
     }
-    Ok(())
+    Ok(says)
 }

@@ -29,6 +29,9 @@ pub struct Options {
     /// A page file of which at least so many percent are free is compacted when nobody has written to its partition for
     /// the idle time; 0: never, 100 at most.
     pub compact_free_percent: u32,
+    /// Milliseconds between two looks at whether something has expired that is to be taken out of the trees; 0: nothing is,
+    /// until it is written over. What has expired is absent at once in any case.
+    pub sweep_ms: u64,
     /// What to do when the directory holds no database.
     pub create: Create,
 }
@@ -62,6 +65,7 @@ impl Default for Options {
             filter_bits_per_key: 11,
             idle_ms: 10_000,
             compact_free_percent: 50,
+            sweep_ms: 1000,
             create: Create::IfMissing,
         }
     }

@@ -15,7 +15,7 @@ use crate::directory;
 use crate::doctor::{Ailment, Diagnosis, Health, RESTORE, SALVAGE};
 use crate::patient::{OpenPart, Part, Patient};
 use crate::{Error, Options, Result};
-use halodb_btree::{LostPart, leaf_entries};
+use halodb_btree::{Expiry, LostPart, leaf_entries};
 use halodb_pager::{PageRef, PageSet, RawPages};
 use halodb_wal::{Known, Lsn, Record, RecordKind, Wal};
 use std::ops::ControlFlow;
@@ -33,7 +33,7 @@ pub enum BehindGaps {
 /// Takes what is read.
 pub(crate) trait Sink {
     /// An entry of a tree.
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+    fn put(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<()>;
     /// A write of the log.
     fn replay(&mut self, op: &Op<'_>) -> Result<()>;
     /// Deletes those keys of a range for which `dead` holds.
@@ -59,7 +59,7 @@ impl Readout<'_> {
     fn tree(&self, part: &Part, open: &OpenPart, report: &mut Diagnosis, sink: &mut dyn Sink) -> Result<()> {
         let mut pages = PageSet::default();
         let mut failed = None;
-        let rescued = open.tree.rescue(&mut pages, &mut |key, value, _| match sink.put(key, value) {
+        let rescued = open.tree.rescue(&mut pages, &mut |key, value, expiry| match sink.put(key, value, expiry) {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
                 failed = Some(e);
@@ -140,12 +140,12 @@ impl Readout<'_> {
             let Some(page) = raw.read(*at)? else { continue };
             let mut failed = None;
             let mut extent = |at: PageRef| raw.read(at).ok().flatten();
-            left_out += leaf_entries(&page, &mut extent, &mut |key, value, _| {
+            left_out += leaf_entries(&page, &mut extent, &mut |key, value, expiry| {
                 if !wanted(key) {
                     return ControlFlow::Continue(());
                 }
                 taken += 1;
-                match sink.put(key, value) {
+                match sink.put(key, value, expiry) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(e) => {
                         failed = Some(e);
@@ -316,8 +316,8 @@ impl Readout<'_> {
         };
         let lacks = |key: &[u8]| applied.get(router.partition(key)).is_none_or(|applied| lsn > *applied);
         match op {
-            Op::Put(key, _) | Op::Delete(key) if lacks(key) => sink.replay(op),
-            Op::Put(..) | Op::Delete(_) => Ok(()),
+            Op::Put(key, _) | Op::PutUntil(key, ..) | Op::Delete(key) if lacks(key) => sink.replay(op),
+            Op::Put(..) | Op::PutUntil(..) | Op::Delete(_) => Ok(()),
             Op::DeleteRange(start, end) => sink.delete_where(start, *end, &lacks),
         }
     }

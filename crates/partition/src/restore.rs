@@ -9,6 +9,7 @@ use crate::backup::{NewCopy, seal};
 use crate::backup_file::{BackupReport, file_path};
 use crate::backup_place::{Existing, Unfinished};
 use crate::backup_tree::{CopyStep, Meter, OnProgress};
+use crate::checkpoint::Checkpoint;
 use crate::directory::{self, UNFINISHED};
 use crate::manifest::Manifest;
 use crate::snapshot::Snapshot;
@@ -193,15 +194,27 @@ impl Job<'_> {
         let options =
             TreeOptions { hash_seed: manifest.hash_seed, filter_bits_per_key: self.options.filter_bits_per_key };
         let (seq, chunk_bytes) = (self.report.seq, self.options.chunk_bytes);
-        let copy = NewCopy { vfs: self.vfs, dir, manifest, seq, options, chunk_bytes };
+        let mut mark_ms = 0;
+        for partition in 0..manifest.partitions {
+            let tree = open_tree(self.vfs, self.backup, self.source, partition)?;
+            let path = directory::tree_path(self.backup, partition);
+            mark_ms = Checkpoint::decode(tree.snapshot().user(), &path)?.mark_ms.max(mark_ms);
+        }
+        let copy = NewCopy { vfs: self.vfs, dir, manifest, seq, mark_ms, options, chunk_bytes };
         meter.begin(CopyStep::Copy, self.report.keys)?;
         let mut keys = 0;
         for partition in 0..manifest.partitions {
             let tree = open_tree(self.vfs, self.backup, self.source, partition)?;
-            let part = PartVersion { active: Layer::active(Arc::new(Memtable::new())), frozen: Vec::new(), tree };
+            let part = PartVersion {
+                active: Layer::active(Arc::new(Memtable::new()), 0),
+                frozen: Vec::new(),
+                tree,
+                dropped_ms: 0,
+            };
             let version = SetVersion { lock: None, floor: self.report.seq, parts: vec![Arc::new(part)] };
             let router = crate::routing::Router { seed: manifest.hash_seed, partitions: manifest.partitions };
-            let source = Snapshot::new(Arc::new(version), self.report.seq, router).into_cursor();
+            // At the beginning of time nothing has expired: everything is copied as it was stored.
+            let source = Snapshot::new(Arc::new(version), self.report.seq, 0, router).into_cursor();
             keys += copy.tree(partition, source, meter)?;
         }
         if keys != self.report.keys {

@@ -9,6 +9,7 @@ use crate::options::{Create, Entropy, Options};
 use crate::patient::Patient;
 use crate::readout::{BehindGaps, Readout, Sink};
 use crate::{Durability, Error, ErrorKind, PartitionSet, Result};
+use halodb_btree::Expiry;
 use halodb_vfs::{EntryKind, Vfs};
 use std::path::Path;
 use std::sync::Arc;
@@ -114,14 +115,15 @@ impl Writer<'_> {
 }
 
 impl Sink for Writer<'_> {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.batch.put(key, value);
+    fn put(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<()> {
+        self.batch.put_until(key, value, expiry.ms());
         self.flush_if_large()
     }
 
     fn replay(&mut self, op: &Op<'_>) -> Result<()> {
         match op {
             Op::Put(key, value) => self.batch.put(key, value),
+            Op::PutUntil(key, value, at_ms) => self.batch.put_until(key, value, *at_ms),
             Op::Delete(key) => self.batch.delete(key),
             Op::DeleteRange(start, end) => self.batch.delete_range(start, *end),
         }

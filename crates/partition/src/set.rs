@@ -3,7 +3,9 @@
 //! Here are the reads and the small calls; opening is in `open`, writing in `commit`, background work in `jobs` and
 //! `merge`, closing in `close`.
 
+use crate::clock::Clock;
 use crate::compact::Background;
+use crate::evidence::Evidence;
 use crate::manifest::Manifest;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
@@ -53,6 +55,10 @@ pub(crate) struct Shared {
     /// Greatest number given to a commit since the open (0: none).
     pub(crate) last_commit: AtomicU64,
     pub(crate) counters: Counters,
+    /// The time by which entries expire.
+    pub(crate) clock: Clock,
+    /// Outlives the set with the transactions that are open.
+    pub(crate) evidence: Arc<Evidence>,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -67,6 +73,8 @@ pub(crate) struct Partition {
     pub(crate) claimed: AtomicBool,
     /// When its active memtable was last written to, in milliseconds.
     pub(crate) last_write_ms: AtomicU64,
+    /// When it is to be swept next at the earliest, in milliseconds.
+    pub(crate) sweep_at_ms: AtomicU64,
     /// The compaction that jobs do.
     pub(crate) compacting: Mutex<Background>,
 }
@@ -77,12 +85,15 @@ pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) stalls: AtomicU64,
+    pub(crate) sweeps: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let (version, lsn) = self.versions.capture(|| self.wal.settled());
-        Snapshot::new(version, lsn, self.router)
+        // The clock after the version: nothing that was dropped from it is live at this time.
+        Snapshot::new(version, lsn, self.clock.now_ms(), self.router)
     }
 
     pub(crate) fn tree_options(&self) -> TreeOptions {
@@ -98,6 +109,11 @@ impl Shared {
     /// not more than leaves room for the largest batch.
     pub(crate) fn freeze_bytes(&self) -> u64 {
         (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).clamp(1, MAX_FREEZE_BYTES)
+    }
+
+    /// Bytes of merged memtables that may be kept for open transactions.
+    pub(crate) fn evidence_bytes(&self) -> u64 {
+        self.options.memtable_bytes / 2
     }
 
     /// Nothing more is written; the first failure is the one that is told.
@@ -204,18 +220,57 @@ impl PartitionSet {
         self.shared.wal.wait_durable(lsn).map_err(|e| self.shared.log_failed(e))
     }
 
+    /// Lets the time by which entries expire go on to `now_ms`, milliseconds since the epoch; a clock that goes back does
+    /// nothing. For whoever reads: what has expired by then is absent from the next snapshot on. Costs one load while
+    /// nothing with an expiry was ever committed; no I/O.
+    ///
+    /// Time does not pass a mark that is at most ten seconds ahead of the last commit with an expiry, or the last
+    /// [`PartitionSet::tick`], so that it cannot go back after a crash.
+    #[inline]
+    pub fn advance_time(&self, now_ms: u64) {
+        self.shared.clock.advance(now_ms);
+    }
+
+    /// As [`PartitionSet::advance_time`], and sees to it that time may go on: to be called at least every two seconds, which
+    /// [`PartitionSet::tick`] does as well. If there are entries that expire, that takes a synchronisation of the log every
+    /// five seconds. A full disk makes time stand.
+    ///
+    /// # Errors
+    /// `Poisoned` if the log cannot be written, `Closed`.
+    pub fn keep_time(&self, now_ms: u64) -> Result<()> {
+        self.shared.ensure_writable()?;
+        self.shared.keep_time(now_ms)
+    }
+
+    /// The time by which entries expire, in milliseconds since the epoch. After an open it may be ahead of the machine's
+    /// clock: that was set back, or a crash lost up to ten seconds. 0 as long as there is none.
+    pub fn time_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// Whether anything with an expiry was ever committed: if not, there is no time.
+    #[inline]
+    pub fn uses_expiry(&self) -> bool {
+        self.shared.clock.is_used()
+    }
+
     /// To be called every interval: writes what commits of the `Memory` level left in the log's buffer and, when nothing
-    /// was committed since the last call, a marker that proves the log synced so far.
+    /// was committed since the last call, a marker that proves the log synced so far. Also lets time go on
+    /// ([`PartitionSet::advance_time`]); if there are entries that expire, that takes a synchronisation of the log every
+    /// five seconds.
     ///
     /// # Errors
     /// `Poisoned` if the log cannot be written.
     pub fn tick(&self, now_ms: u64) -> Result<()> {
         self.shared.ensure_writable()?;
+        self.shared.keep_time(now_ms)?;
         if self.shared.is_untouched() {
             return Ok(());
         }
         let wal = &self.shared.wal;
-        wal.flush().and_then(|()| wal.idle(now_ms)).map_err(|e| self.shared.log_failed(e))?;
+        wal.flush()
+            .and_then(|()| wal.idle(self.shared.clock.of_record(now_ms)))
+            .map_err(|e| self.shared.log_failed(e))?;
         Ok(())
     }
 }

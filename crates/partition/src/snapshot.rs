@@ -1,5 +1,7 @@
 //! [`Snapshot`]: a consistent view of all partitions at one sequence number, and how one key is looked up in it.
 //!
+//! It shows what had not expired at its own time, which stands still: nothing changes under a reader.
+//!
 //! A snapshot keeps its memtables, its pages and its mappings alive, and with them the database's lock, as the next
 //! process to open the database would write the pages it reads. It never blocks a writer and outlives the set it was
 //! taken from.
@@ -8,10 +10,10 @@ use crate::count;
 use crate::cursor::Cursor;
 use crate::routing::Router;
 use crate::sources::Sources;
+use crate::stream::life_of;
 use crate::sync::Mutex;
 use crate::version::{PartVersion, SetVersion};
-use crate::{Result, Value};
-use halodb_memtable::{Entry, Found};
+use crate::{Life, Result, Value};
 use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::ops::Bound;
@@ -22,14 +24,15 @@ use std::sync::Arc;
 pub struct Snapshot {
     version: Arc<SetVersion>,
     lsn: Lsn,
+    now_ms: u64,
     router: Router,
     /// What a cursor left for the next one; `None`: nothing is kept.
     spare: Option<Arc<Mutex<Option<Sources>>>>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(version: Arc<SetVersion>, lsn: Lsn, router: Router) -> Self {
-        Self { version, lsn, router, spare: None }
+    pub(crate) fn new(version: Arc<SetVersion>, lsn: Lsn, now_ms: u64, router: Router) -> Self {
+        Self { version, lsn, now_ms, router, spare: None }
     }
 
     /// The same snapshot, for many scans one after another: it and its clones keep what one cursor was made of for the next
@@ -64,6 +67,17 @@ impl Snapshot {
         self.lsn
     }
 
+    /// The time it shows, in milliseconds since the epoch: what expires then or earlier is absent. 0 as long as nothing with
+    /// an expiry was ever committed.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The same, at a later time.
+    pub(crate) fn at_time(&self, now_ms: u64) -> Self {
+        Self { now_ms: now_ms.max(self.now_ms), spare: None, ..self.clone() }
+    }
+
     pub(crate) fn parts(&self) -> &[Arc<PartVersion>] {
         &self.version.parts
     }
@@ -85,10 +99,33 @@ impl Snapshot {
         let (part, hash) = self.part_of(key);
         let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
         match part.in_memory(hash, key, at) {
-            Some(Found { entry: Entry::Tombstone, .. }) => Ok(None),
-            Some(Found { entry: Entry::Value(bytes), .. }) => Ok(Some(self.value_in_memory(part, hash, key, bytes))),
-            None => Ok(part.tree.get_hashed(key, hash)?.map(Value::copied)),
+            Some(found) => {
+                let live = found.entry.live_value(self.now_ms);
+                Ok(live.map(|bytes| self.value_in_memory(part, hash, key, bytes)))
+            }
+            None => Ok(self.in_tree(part, hash, key)?.map(Value::copied)),
         }
+    }
+
+    /// The value that a tree has for a key, if that has not expired.
+    #[inline]
+    fn in_tree<'s>(&self, part: &'s PartVersion, hash: u64, key: &[u8]) -> Result<Option<&'s [u8]>> {
+        let found = part.tree.get_with_expiry(key, hash)?;
+        Ok(found.filter(|(_, expiry)| !expiry.is_past(self.now_ms)).map(|(value, _)| value))
+    }
+
+    /// How long a key has its value, if nobody writes to it: whether it is there, now or at any later time. `Until` is in
+    /// the future of the snapshot.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn life(&self, key: &[u8]) -> Result<Life> {
+        let (part, hash) = self.part_of(key);
+        let life = match part.in_memory(hash, key, self.lsn) {
+            Some(found) => found.entry.life(),
+            None => part.tree.get_with_expiry(key, hash)?.map(|(_, expiry)| life_of(expiry)).unwrap_or_default(),
+        };
+        Ok(if life.is_live(self.now_ms) { life } else { Life::Absent })
     }
 
     /// The value that a memtable has for a key, as one of the caller's own.
@@ -107,8 +144,8 @@ impl Snapshot {
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
         let (part, hash) = self.part_of(key);
         match part.in_memory(hash, key, self.lsn) {
-            Some(found) => Ok(found.entry.value().map(f)),
-            None => Ok(part.tree.get_hashed(key, hash)?.map(f)),
+            Some(found) => Ok(found.entry.live_value(self.now_ms).map(f)),
+            None => Ok(self.in_tree(part, hash, key)?.map(f)),
         }
     }
 

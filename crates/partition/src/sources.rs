@@ -15,8 +15,7 @@ use crate::Result;
 use crate::snapshot::Snapshot;
 use crate::stream::{self, Direction, Memory, Stream};
 use crate::version::PartVersion;
-use halodb_btree::Expiry;
-use halodb_memtable::RangeDelete;
+use halodb_memtable::{Life, RangeDelete};
 use halodb_wal::Lsn;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -47,6 +46,8 @@ pub(crate) struct Sources {
     prefix: Vec<u8>,
     /// For each stream in the order the head of its key, while there are several.
     heads: Vec<u64>,
+    /// The time by which values have expired.
+    now_ms: u64,
 }
 
 /// The first eight bytes as a number that orders as they do, zeros where there are fewer.
@@ -67,7 +68,7 @@ fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
 impl Sources {
     /// All layers and trees of a snapshot.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        let mut all = Self::with_capacity(3 * snapshot.parts().len());
+        let mut all = Self::with_capacity(3 * snapshot.parts().len(), snapshot.now_ms());
         for part in snapshot.parts() {
             let hidden_by = all.add_memory(part, snapshot.lsn());
             if !part.tree.is_empty() {
@@ -83,16 +84,16 @@ impl Sources {
     }
 
     /// Only the memtables of one partition.
-    pub(crate) fn in_memory(part: &PartVersion, at: Lsn) -> Self {
-        let mut all = Self::with_capacity(2);
+    pub(crate) fn in_memory(part: &PartVersion, at: Lsn, now_ms: u64) -> Self {
+        let mut all = Self::with_capacity(2, now_ms);
         all.add_memory(part, at);
         all
     }
 
-    fn with_capacity(streams: usize) -> Self {
+    fn with_capacity(streams: usize, now_ms: u64) -> Self {
         let (streams, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
         let (hidden_by, prefix, heads) = (Vec::new(), Vec::new(), Vec::new());
-        Self { streams, hidden_by, direction: Direction::Forward, order, prefix, heads }
+        Self { streams, hidden_by, direction: Direction::Forward, order, prefix, heads, now_ms }
     }
 
     fn add(&mut self, stream: Stream, hidden_by: Option<Hiding>) {
@@ -128,12 +129,17 @@ impl Sources {
         self.streams[self.head()?].key()
     }
 
-    /// Whether the key at hand is live: its newest version is a value.
+    /// Whether the key at hand is live: its newest version is a value that has not expired.
     #[inline]
     pub(crate) fn is_live(&self) -> bool {
         let Some(head) = self.head() else { return false };
         let stream = &self.streams[head];
-        stream.has_value() && hiding(&self.hidden_by, head, stream).is_none()
+        stream.has_value(self.now_ms) && hiding(&self.hidden_by, head, stream).is_none()
+    }
+
+    /// How long the key at hand, which must be live, has its value.
+    pub(crate) fn life(&self) -> Life {
+        self.head().map(|head| self.streams[head].life()).unwrap_or_default()
     }
 
     /// The value at hand, which must be live.
@@ -143,11 +149,6 @@ impl Sources {
             Some(head) => self.streams[head].value(),
             None => Ok(None),
         }
-    }
-
-    /// When the value at hand expires.
-    pub(crate) fn expiry(&self) -> Result<Expiry> {
-        self.head().map_or(Ok(Expiry::NEVER), |head| self.streams[head].expiry())
     }
 
     pub(crate) fn seek_first(&mut self) -> Result<()> {

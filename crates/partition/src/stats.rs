@@ -19,7 +19,7 @@ pub struct Stats {
     pub memtable_bytes: u64,
     /// Versions in memtables.
     pub memtable_versions: u64,
-    /// Keys in trees (what is unmerged is not counted, and not subtracted).
+    /// Keys in trees (what is unmerged is not counted, and not subtracted; what has expired is, until it is swept).
     pub tree_keys: u64,
     /// Pages of all page files.
     pub pages: u64,
@@ -33,8 +33,14 @@ pub struct Stats {
     pub commits: u64,
     /// Merges finished.
     pub merges: u64,
+    /// Sweeps that took something out of a tree that had expired.
+    pub sweeps: u64,
     /// Times a writer found memory full and had to wait for a merge.
     pub stalls: u64,
+    /// Commits refused because something that they rest on was written meanwhile.
+    pub conflicts: u64,
+    /// Bytes of merged memtables kept for open transactions, beside `memtable_bytes`.
+    pub evidence_bytes: u64,
     /// Greatest visible number.
     pub visible: u64,
     /// Greatest durable number.
@@ -73,7 +79,10 @@ impl PartitionSet {
             log_live_bytes: shared.wal.live_bytes(),
             commits: shared.counters.commits.load(Ordering::Relaxed),
             merges: shared.counters.merges.load(Ordering::Relaxed),
+            sweeps: shared.counters.sweeps.load(Ordering::Relaxed),
             stalls: shared.counters.stalls.load(Ordering::Relaxed),
+            conflicts: shared.counters.conflicts.load(Ordering::Relaxed),
+            evidence_bytes: shared.evidence.bytes(),
             visible: self.visible().0,
             durable: shared.wal.synced().0,
             ..Stats::default()

@@ -6,7 +6,7 @@
 use crate::version::{Layer, successor};
 use crate::{Error, Result};
 use halodb_btree::Expiry;
-use halodb_memtable::{Entry, Found};
+use halodb_memtable::Life;
 use halodb_wal::Lsn;
 
 /// Which way a merge is going.
@@ -69,12 +69,22 @@ impl Stream {
         }
     }
 
-    /// Whether the newest version of the key is a value, range deletes of newer streams aside.
+    /// Whether the newest version of the key is a value that has not expired, range deletes of newer streams aside.
     #[inline]
-    pub(crate) fn has_value(&self) -> bool {
+    pub(crate) fn has_value(&self, now_ms: u64) -> bool {
         match self {
-            Stream::Memory(memory) => matches!(memory.cursor.found(), Some(Found { entry: Entry::Value(_), .. })),
-            Stream::Tree(_) => true,
+            Stream::Memory(memory) => {
+                memory.cursor.found().is_some_and(|found| found.entry.live_value(now_ms).is_some())
+            }
+            Stream::Tree(cursor) => !cursor.expiry().is_some_and(|expiry| expiry.is_past(now_ms)),
+        }
+    }
+
+    /// How long the newest version of the key gives it a value.
+    pub(crate) fn life(&self) -> Life {
+        match self {
+            Stream::Memory(memory) => memory.cursor.found().map(|found| found.entry.life()).unwrap_or_default(),
+            Stream::Tree(cursor) => cursor.expiry().map(life_of).unwrap_or_default(),
         }
     }
 
@@ -84,14 +94,6 @@ impl Stream {
         match self {
             Stream::Memory(memory) => Ok(memory.cursor.found().and_then(|found| found.entry.value())),
             Stream::Tree(cursor) => Ok(cursor.value()?),
-        }
-    }
-
-    /// When the value of the key it is on expires.
-    pub(crate) fn expiry(&self) -> Result<Expiry> {
-        match self {
-            Stream::Memory(_) => Ok(Expiry::NEVER),
-            Stream::Tree(cursor) => Ok(cursor.expiry()?.unwrap_or(Expiry::NEVER)),
         }
     }
 
@@ -144,6 +146,20 @@ impl Stream {
             (Stream::Tree(cursor), Direction::Backward) => cursor.prev()?,
         }
         Ok(())
+    }
+}
+
+/// How long an entry of a tree is a value.
+#[inline]
+pub(crate) fn life_of(expiry: Expiry) -> Life {
+    if expiry.is_never() { Life::Forever } else { Life::Until(expiry.ms()) }
+}
+
+/// When an entry that lives so long expires.
+pub(crate) fn expiry_of(life: Life) -> Expiry {
+    match life {
+        Life::Until(at_ms) => Expiry::at_ms(at_ms),
+        Life::Absent | Life::Forever => Expiry::NEVER,
     }
 }
 

@@ -23,17 +23,19 @@ pub(crate) struct Layer {
     pub(crate) last: Lsn,
     /// Keys up to this one are in the tree already: the table is not asked about them any more.
     pub(crate) merged_up_to: Option<Arc<[u8]>>,
+    /// The tables of a partition are numbered from the open on, in the order in which they were active.
+    pub(crate) number: u64,
 }
 
 impl Layer {
     /// A table that is written to.
-    pub(crate) fn active(table: Arc<Memtable>) -> Self {
-        Self::frozen(table, Lsn(u64::MAX))
+    pub(crate) fn active(table: Arc<Memtable>, number: u64) -> Self {
+        Self { table, last: Lsn(u64::MAX), merged_up_to: None, number }
     }
 
-    /// A table with everything up to `last`, nothing of which is merged.
-    pub(crate) fn frozen(table: Arc<Memtable>, last: Lsn) -> Self {
-        Self { table, last, merged_up_to: None }
+    /// The same table with everything up to `last`, nothing of which is merged.
+    pub(crate) fn frozen(self, last: Lsn) -> Self {
+        Self { last, ..self }
     }
 
     pub(crate) fn covers(&self, key: &[u8]) -> bool {
@@ -84,6 +86,9 @@ pub(crate) struct PartVersion {
     /// Newest first.
     pub(crate) frozen: Vec<Layer>,
     pub(crate) tree: Tree,
+    /// What had expired by then may have been dropped from tree and memtables. Whoever sees this version has a clock that is
+    /// not before it. 0: nothing was.
+    pub(crate) dropped_ms: u64,
 }
 
 impl PartVersion {

@@ -1,8 +1,9 @@
 //! The engine against a `BTreeMap`: random writes, merges whole and broken off, reopening after a close, a kill and a loss
-//! of power, with snapshots kept across and looked at in every way there is.
+//! of power, with snapshots kept across and looked at in every way there is; while time goes by, and the machine's clock goes
+//! back now and then.
 
 use halodb_partition::{
-    Batch, Cursor, Depth, Durability, Entropy, ErrorKind, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot,
+    Batch, Cursor, Depth, Durability, Entropy, ErrorKind, Expect, Life, Lsn, Options, Outcome, PartitionSet, Snapshot,
 };
 use halodb_vfs::SimVfs;
 use halodb_vfs::sim::{CrashMode, Fault, Repeat};
@@ -14,9 +15,20 @@ use std::sync::Arc;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Keys with their values and when these expire (0: never), also those that have.
+type Entries = BTreeMap<Vec<u8>, (Vec<u8>, u64)>;
+
+/// What has not expired at a time.
+fn live(entries: &Entries, now_ms: u64) -> Map {
+    let live = entries.iter().filter(|(_, (_, at_ms))| *at_ms == 0 || now_ms < *at_ms);
+    live.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+}
+
 #[derive(Clone, Debug)]
 enum Write {
     Put(Vec<u8>, usize),
+    /// Expires so many milliseconds after the machine's clock, or before it.
+    PutFor(Vec<u8>, usize, i64),
     Delete(Vec<u8>),
     DeleteRange(Vec<u8>, Option<Vec<u8>>),
 }
@@ -51,10 +63,14 @@ enum Op {
     Keep,
     Forget(usize),
     Look(usize, Look),
-    Tick,
+    /// So much later, the owner of the engine calls.
+    Tick(u64),
+    /// So much later, a reader comes.
+    Pass(u64),
     CloseAndReopen,
-    Kill,
-    LosePower(CrashMode, u64),
+    /// The machine's clock is set back by so much meanwhile.
+    Kill(u64),
+    LosePower(CrashMode, u64, u64),
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -69,7 +85,9 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 fn write() -> impl Strategy<Value = Write> {
     let len = prop_oneof![6 => 0..60usize, 2 => 300..900usize, 1 => 3000..9000usize];
     prop_oneof![
-        6 => (key(), len).prop_map(|(k, len)| Write::Put(k, len)),
+        6 => (key(), len.clone()).prop_map(|(k, len)| Write::Put(k, len)),
+        4 => (key(), len, prop_oneof![8 => 1..60i64, 2 => 60..30_000i64, 1 => -5..1i64])
+            .prop_map(|(k, len, ms)| Write::PutFor(k, len, ms)),
         2 => key().prop_map(Write::Delete),
         1 => (key(), proptest::option::weighted(0.8, key())).prop_map(|(a, b)| Write::DeleteRange(a, b)),
     ]
@@ -105,6 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
     let writes = || proptest::collection::vec(write(), 0..12);
     let expect = prop_oneof![Just(Expect::Absent), Just(Expect::Present)];
     let conditions = proptest::collection::vec((key(), expect), 1..3);
+    let back = prop_oneof![2 => Just(0), 1 => 1..40u64, 1 => 40..100_000u64];
     let fault = prop_oneof![Just(Fault::Errno(28)), Just(Fault::Errno(5)), Just(Fault::Short)];
     let mode = prop_oneof![
         Just(CrashMode::Strict),
@@ -123,10 +142,11 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Keep),
         1 => (0..4usize).prop_map(Op::Forget),
         5 => (0..4usize, look()).prop_map(|(i, l)| Op::Look(i, l)),
-        1 => Just(Op::Tick),
+        3 => prop_oneof![8 => 0..30u64, 1 => 30..30_000u64].prop_map(Op::Tick),
+        3 => prop_oneof![8 => 0..30u64, 1 => 30..30_000u64].prop_map(Op::Pass),
         1 => Just(Op::CloseAndReopen),
-        1 => Just(Op::Kill),
-        1 => (mode, any::<u64>()).prop_map(|(m, s)| Op::LosePower(m, s)),
+        1 => back.clone().prop_map(Op::Kill),
+        1 => (mode, any::<u64>(), back).prop_map(|(m, s, b)| Op::LosePower(m, s, b)),
     ]
 }
 
@@ -140,6 +160,7 @@ fn options(partitions: u32, filter_bits: u32) -> Options {
     options.log_limit_bytes = 24 << 10;
     options.chunk_bytes = 4 << 10;
     options.filter_bits_per_key = filter_bits;
+    options.sweep_ms = 20;
     options
 }
 
@@ -147,14 +168,17 @@ fn options(partitions: u32, filter_bits: u32) -> Options {
 struct Answered {
     lsn: Lsn,
     level: Durability,
-    after: Map,
+    after: Entries,
 }
 
 struct World {
     disk: SimVfs,
     options: Options,
     set: Option<PartitionSet>,
-    map: Map,
+    map: Entries,
+    /// The machine's clock, and the latest time that a reader has seen.
+    now_ms: u64,
+    seen_ms: u64,
     /// What was committed since the last open, oldest first; and what the open found.
     answered: Vec<Answered>,
     kept: Vec<(Snapshot, Map)>,
@@ -164,8 +188,17 @@ struct World {
 impl World {
     fn new(options: Options) -> Self {
         let disk = SimVfs::new();
-        let mut world =
-            Self { disk, options, set: None, map: Map::new(), answered: Vec::new(), kept: Vec::new(), counter: 0 };
+        let mut world = Self {
+            disk,
+            options,
+            set: None,
+            map: Entries::new(),
+            now_ms: 1_000_000,
+            seen_ms: 0,
+            answered: Vec::new(),
+            kept: Vec::new(),
+            counter: 0,
+        };
         world.open();
         world
     }
@@ -177,7 +210,11 @@ impl World {
     fn open(&mut self) {
         let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 7 };
         let disk = Arc::new(self.disk.clone());
-        let (set, _) = PartitionSet::open(disk, Path::new("db"), self.options.clone(), entropy, 0).expect("opens");
+        let (set, _) =
+            PartitionSet::open(disk, Path::new("db"), self.options.clone(), entropy, self.now_ms).expect("opens");
+        let time = set.time_ms();
+        assert!(time >= self.seen_ms, "time went back from {} to {time}", self.seen_ms);
+        assert!(time <= self.now_ms.max(self.seen_ms) + 10_000, "time ran ahead by {} ms", time - self.now_ms);
         self.answered = vec![Answered { lsn: Lsn(0), level: Durability::Sync, after: self.map.clone() }];
         self.set = Some(set);
     }
@@ -195,18 +232,41 @@ impl World {
         assert!(survived >= needed, "{} of {} needed commits survived", survived, needed);
         self.map = answered.into_iter().nth(survived).expect("found above").after;
         self.answered[0].after = self.map.clone();
+        self.look_at_now();
+        self.apply(&Op::Tick(0));
+        self.look_at_now();
     }
 
-    fn batch(&mut self, writes: &[Write]) -> (Batch, Map) {
+    /// What is there now; readers have seen this time from now on.
+    fn live(&mut self) -> Map {
+        self.seen_ms = self.set().time_ms();
+        live(&self.map, self.seen_ms)
+    }
+
+    /// Time goes by, and the engine is told.
+    fn pass(&mut self, ms: u64, tell: impl FnOnce(&PartitionSet, u64)) -> u64 {
+        self.now_ms += ms;
+        let before = self.set().time_ms();
+        tell(self.set(), self.now_ms);
+        let time = self.set().time_ms();
+        assert!((before..=before.max(self.now_ms)).contains(&time), "from {before} to {time} at {}", self.now_ms);
+        time
+    }
+
+    fn batch(&mut self, writes: &[Write]) -> (Batch, Entries) {
         let (mut batch, mut after) = (Batch::new(), self.map.clone());
         for write in writes {
             match write {
-                Write::Put(key, len) => {
+                Write::Put(key, len) | Write::PutFor(key, len, _) => {
                     self.counter += 1;
                     let mut value = self.counter.to_le_bytes().to_vec();
                     value.resize(*len, self.counter as u8);
-                    batch.put(key, &value);
-                    after.insert(key.clone(), value);
+                    let at_ms = match write {
+                        Write::PutFor(_, _, ms) => self.now_ms.saturating_add_signed(*ms),
+                        _ => 0,
+                    };
+                    batch.put_until(key, &value, at_ms);
+                    after.insert(key.clone(), (value, at_ms));
                 }
                 Write::Delete(key) => {
                     batch.delete(key);
@@ -223,15 +283,17 @@ impl World {
 
     fn commit(&mut self, conditions: &[(Vec<u8>, Expect)], writes: &[Write], level: Durability) {
         let (batch, after) = self.batch(writes);
-        let failing =
-            conditions.iter().position(|(key, expect)| self.map.contains_key(key) != (*expect == Expect::Present));
         let borrowed: Vec<(&[u8], Expect)> = conditions.iter().map(|(key, e)| (&key[..], *e)).collect();
         let outcome = loop {
-            match self.set().commit_if(&batch, &borrowed, level, 0) {
+            match self.set().commit_if(&batch, &borrowed, level, self.now_ms) {
                 Err(e) if e.kind() == ErrorKind::Stalled => self.run_jobs(),
                 outcome => break outcome.expect("a sound disk"),
             }
         };
+        // Judged at the time of the commit, which is now.
+        let before = self.live();
+        let failing =
+            conditions.iter().position(|(key, expect)| before.contains_key(key) != (*expect == Expect::Present));
         match (outcome, failing) {
             (Outcome::Committed(lsn), None) => {
                 assert!(lsn <= self.set().visible(), "a commit is answered when it is visible");
@@ -246,14 +308,14 @@ impl World {
     }
 
     fn run_jobs(&self) {
-        while let Some(job) = self.set().next_job(0) {
+        while let Some(job) = self.set().next_job(self.now_ms) {
             job.run().expect("a sound disk");
         }
     }
 
     fn failing_job(&mut self, call: u64, fault: Fault) {
         self.set().freeze_all().expect("open");
-        let Some(job) = self.set().next_job(0) else { return };
+        let Some(job) = self.set().next_job(self.now_ms) else { return };
         self.disk.inject(call, fault, Repeat::Once);
         let result = job.run();
         self.disk.heal();
@@ -267,8 +329,18 @@ impl World {
         }
     }
 
-    fn look_at_now(&self) {
-        check(&self.set().snapshot(), &self.map);
+    fn look_at_now(&mut self) {
+        let live = self.live();
+        let snapshot = self.set().snapshot();
+        check(&snapshot, &live);
+        for (key, (_, at_ms)) in &self.map {
+            let life = match (live.contains_key(key), at_ms) {
+                (false, _) => Life::Absent,
+                (true, 0) => Life::Forever,
+                (true, at_ms) => Life::Until(*at_ms),
+            };
+            assert_eq!(snapshot.life(key).unwrap(), life, "{key:?}");
+        }
     }
 
     fn apply(&mut self, op: &Op) {
@@ -284,7 +356,8 @@ impl World {
             Op::FailingJob(call, fault) => self.failing_job(*call, *fault),
             Op::Keep => {
                 self.kept.truncate(3);
-                self.kept.push((self.set().snapshot().for_scans(), self.map.clone()));
+                let live = self.live();
+                self.kept.push((self.set().snapshot().for_scans(), live));
             }
             Op::Forget(i) => {
                 if *i < self.kept.len() {
@@ -293,17 +366,30 @@ impl World {
             }
             Op::Look(i, look) => match self.kept.get(*i) {
                 Some((snapshot, map)) => check_look(snapshot, map, look),
-                None => check_look(&self.set().snapshot(), &self.map, look),
+                None => {
+                    let live = self.live();
+                    check_look(&self.set().snapshot(), &live, look);
+                }
             },
-            Op::Tick => self.set().tick(0).expect("a sound disk"),
+            Op::Tick(ms) => {
+                let time = self.pass(*ms, |set, now| set.tick(now).expect("a sound disk"));
+                assert!(!self.set().uses_expiry() || time >= self.now_ms, "a tick brings time up to date");
+            }
+            Op::Pass(ms) => drop(self.pass(*ms, PartitionSet::advance_time)),
             Op::CloseAndReopen => {
-                self.set().close(0).expect("a sound disk");
+                self.set().close(self.now_ms).expect("a sound disk");
+                let time = self.set().time_ms();
                 self.reopen_after(Durability::Memory, SimVfs::clone);
+                assert!(self.set().time_ms() <= time.max(self.now_ms), "an orderly end costs no time");
                 assert_eq!(self.set().stats().memtable_versions, 0);
             }
-            Op::Kill => self.reopen_after(Durability::Buffered, SimVfs::restart_process),
-            Op::LosePower(mode, seed) => {
+            Op::Kill(back) => {
+                self.now_ms = self.now_ms.saturating_sub(*back).max(1);
+                self.reopen_after(Durability::Buffered, SimVfs::restart_process);
+            }
+            Op::LosePower(mode, seed, back) => {
                 let (mode, seed) = (*mode, *seed);
+                self.now_ms = self.now_ms.saturating_sub(*back).max(1);
                 self.reopen_after(Durability::Sync, |disk| disk.crash_image(disk.ops(), mode, seed));
             }
         }
@@ -421,8 +507,9 @@ proptest! {
         for op in &ops {
             world.apply(op);
             // Counting forwards keeps what it learnt; the kept snapshots are older than that, mostly.
+            let live = world.live();
             let now = world.set().snapshot();
-            assert_eq!(now.count(Bound::Unbounded, Bound::Unbounded).unwrap(), world.map.len() as u64);
+            assert_eq!(now.count(Bound::Unbounded, Bound::Unbounded).unwrap(), live.len() as u64);
             drop(now);
             for (snapshot, map) in &world.kept {
                 assert_eq!(snapshot.count(Bound::Unbounded, Bound::Unbounded).unwrap(), map.len() as u64);

@@ -82,6 +82,11 @@ impl Recovery {
         self.clean
     }
 
+    /// Time of the last surviving record: after a clean close, that of its marker.
+    pub fn last_time_ms(&self) -> u64 {
+        self.last_time_ms
+    }
+
     /// What is dropped, if anything.
     pub fn dropped(&self) -> Option<&DroppedTail> {
         self.dropped.as_ref()

@@ -87,6 +87,7 @@ fn batch(data: &[u8]) -> Verdict {
         for op in ops {
             match *op {
                 Op::Put(key, value) => again.put(key, value),
+                Op::PutUntil(key, value, at_ms) => again.put_until(key, value, at_ms),
                 Op::Delete(key) => again.delete(key),
                 Op::DeleteRange(start, end) => again.delete_range(start, end),
             }

@@ -123,7 +123,7 @@ const FACADE_EVERY: u64 = 8;
 fn draw(seed: u64) -> Vec<Op> {
     let len = if (seed >> 16).is_multiple_of(2) { LONG } else { SHORT };
     let profile = if (seed >> 24).is_multiple_of(3) { Profile::CHURN } else { Profile::CRASH };
-    let tree = ops::workload(profile, len).new_tree(&mut runner(seed));
+    let tree = ops::workload(profile.timed(seed), len).new_tree(&mut runner(seed));
     tree.expect("the strategy rejects nothing").current()
 }
 

@@ -6,7 +6,7 @@
 
 use super::config::Setup;
 use super::cursor;
-use super::ops::{self, Direction, Move, Op, Write};
+use super::ops::{self, Direction, Move, Op, START_MS, Write};
 use halodb::pager;
 use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
 use halodb::vfs::Vfs;
@@ -61,6 +61,9 @@ impl From<halodb::Error> for Refusal {
 /// Result of an engine's calls.
 pub type Answer<T> = Result<T, Refusal>;
 
+/// Commits a batch while something else goes on, and gives its number.
+pub type CommitFn<'c> = dyn FnMut(&[Write]) -> Answer<u64> + 'c;
+
 /// What the last open said about the state in which it found the database.
 #[derive(Clone, Debug, Default)]
 pub struct Opened {
@@ -89,6 +92,10 @@ pub trait Engine: Sized {
     fn last_number(&self) -> u64 {
         0
     }
+    /// The time by which entries expire, in milliseconds; 0: there is none.
+    fn time_ms(&self) -> u64 {
+        0
+    }
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -100,7 +107,7 @@ pub trait Engine: Sized {
     /// Merges everything, and brings the files down to what lives in them.
     fn compact(&mut self) -> Answer<()>;
     /// Makes a backup in `dir`, and calls `during` once when it has been begun, with what commits a batch.
-    fn backup(&mut self, _dir: &Path, _during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, _dir: &Path, _during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
         Ok(())
     }
     /// Lets time pass.
@@ -133,9 +140,6 @@ pub struct Partitions {
     last_number: u64,
 }
 
-/// When the simulated clock begins.
-const START_MS: u64 = 1_700_000_000_000;
-
 /// A commit that is stalled for longer than this many jobs will never go on.
 const MOST_JOBS: usize = 10_000;
 
@@ -150,6 +154,10 @@ impl Partitions {
         for write in writes {
             match write {
                 Write::Put(key, value) => batch.put(&ops::key(*key), &value.bytes()),
+                Write::PutUntil(key, value, after) => {
+                    let value = ops::until_bytes(*value, *after);
+                    batch.put_until(&ops::key(*key), &value, ops::expires_at_ms(&value));
+                }
                 Write::Delete(key) => batch.delete(&ops::key(*key)),
                 Write::DeleteRange(from, to) => {
                     let (from, to) = ops::range(*from, *to);
@@ -221,6 +229,10 @@ impl Engine for Partitions {
         self.last_number
     }
 
+    fn time_ms(&self) -> u64 {
+        self.set.time_ms()
+    }
+
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
         Ok(self.set.get(key)?.map(|value| value.to_vec()))
     }
@@ -245,7 +257,7 @@ impl Engine for Partitions {
         Ok(self.set.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
         let (set, now) = (&self.set, self.now_ms);
         let mut number = 0;
         let mut begun = false;
@@ -350,7 +362,7 @@ impl Engine for Facade {
     type View = halodb::Snapshot;
 
     /// The facade has no range deletes but `clear`, at its own level of durability; its threads run the jobs, and it has
-    /// a clock of its own.
+    /// a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
         let is_range = |write: &Write| matches!(write, Write::DeleteRange(..));
         match op {
@@ -376,6 +388,7 @@ impl Engine for Facade {
         for write in writes {
             batch = match write {
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
                 Write::DeleteRange(..) => return Ok(self.db.clear().map(drop)?),
             };
@@ -413,7 +426,7 @@ impl Engine for Facade {
         Ok(self.db.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
         let db = &self.db;
         let mut begun = false;
         let done = db.backup_with(dir, |_| {
@@ -423,6 +436,9 @@ impl Engine for Facade {
                     for write in writes {
                         batch = match write {
                             Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                            Write::PutUntil(key, value, after) => {
+                                batch.put(ops::key(*key), ops::until_bytes(*value, *after))
+                            }
                             Write::Delete(key) => batch.delete(ops::key(*key)),
                             Write::DeleteRange(..) => batch,
                         };

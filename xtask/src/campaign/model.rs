@@ -69,7 +69,7 @@ fn case(seed: u64) -> Result<u64, Failure> {
     } else {
         Level::Partitions
     };
-    let steps = ops::workload(Profile::MODEL, STEPS)
+    let steps = ops::workload(Profile::MODEL.timed(seed), STEPS)
         .new_tree(&mut runner(seed))
         .expect("the strategy rejects nothing")
         .current();

@@ -53,10 +53,32 @@ impl Val {
 pub enum Write {
     /// Sets a key.
     Put(u16, Val),
+    /// Sets a key that expires so many milliseconds after [`START_MS`]. The bytes of the value say when: see
+    /// [`until_bytes`].
+    PutUntil(u16, Val, u32),
     /// Removes a key.
     Delete(u16),
     /// Removes the keys from the first (inclusive) to the second (exclusive; `None`: to the last); see [`range`].
     DeleteRange(u16, Option<u16>),
+}
+
+/// When the simulated clock begins, in each process anew: to a database that is opened again it has gone back.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+/// What the values begin with that expire.
+const UNTIL: &[u8; 8] = b"\0until \0";
+
+/// The bytes of a value that expires so many milliseconds after [`START_MS`]: it says so itself, so that a map of bytes
+/// is enough to know what is there at which time.
+pub fn until_bytes(value: Val, after_ms: u32) -> Vec<u8> {
+    let at_ms = START_MS + u64::from(after_ms);
+    [&UNTIL[..], &at_ms.to_le_bytes(), &value.bytes()].concat()
+}
+
+/// When a value expires, by its bytes; 0: never.
+pub fn expires_at_ms(value: &[u8]) -> u64 {
+    let rest = value.strip_prefix(UNTIL).and_then(|rest| rest.first_chunk());
+    rest.map_or(0, |at_ms| u64::from_le_bytes(*at_ms))
 }
 
 /// The bytes of a range delete's ends. The generator draws the ends in any order; here the smaller one begins, and two
@@ -200,9 +222,19 @@ pub struct Profile {
     pub clears: u32,
     /// Weight of values of more than a thousand bytes, among the values, which have about 27.
     pub large: u32,
+    /// Weight of puts that expire, among the writes, which have about 100.
+    pub expiring: u32,
 }
 
 impl Profile {
+    /// For one seed in five the same with puts that expire, and more of the background in which time goes by.
+    pub fn timed(self, seed: u64) -> Profile {
+        match (seed >> 40) % 5 {
+            3 => Profile { expiring: 60, background: self.background + self.background / 2, ..self },
+            _ => self,
+        }
+    }
+
     /// Long runs against a map: everything, reads above all.
     pub const MODEL: Profile = Profile {
         keys: 400,
@@ -216,6 +248,7 @@ impl Profile {
         crash: 2,
         clears: 1,
         large: 1,
+        expiring: 0,
     };
     /// Short runs of which every moment is a power loss: writes and background work.
     pub const CRASH: Profile = Profile {
@@ -230,6 +263,7 @@ impl Profile {
         crash: 0,
         clears: 1,
         large: 1,
+        expiring: 0,
     };
     /// As [`Profile::CRASH`], with large values and much deleting: files grow, shrink and are cut, and with many an orderly
     /// end and death of the process, within merges above all.
@@ -256,6 +290,7 @@ impl Profile {
         crash: 0,
         clears: 1,
         large: 1,
+        expiring: 0,
     };
 }
 
@@ -311,6 +346,16 @@ fn commit(p: Profile) -> BoxedStrategy<Op> {
 pub const CLEAR: u16 = u16::MAX;
 
 fn write(p: Profile) -> BoxedStrategy<Write> {
+    if p.expiring > 0 {
+        // As far as the clock of a long workload goes, and as far as that of a short one.
+        let after = prop_oneof![2 => 1..60_000u32, 1 => 1..2_000u32];
+        let others = Profile { expiring: 0, ..p };
+        return prop_oneof![
+            p.expiring => (0..p.keys, value(p), after).prop_map(|(key, value, after)| Write::PutUntil(key, value, after)),
+            99 => write(others),
+        ]
+        .boxed();
+    }
     prop_oneof![
         70 => (0..p.keys, value(p)).prop_map(|(key, value)| Write::Put(key, value)),
         25 => (0..p.keys).prop_map(Write::Delete),
@@ -404,6 +449,14 @@ mod tests {
         let keys: HashSet<Vec<u8>> = (0..600).map(key).collect();
         assert_eq!(keys.len(), 600);
         assert!(keys.iter().all(|key| (1..=1000).contains(&key.len())));
+    }
+
+    #[test]
+    fn a_value_that_expires_says_when() {
+        let value = Val { len: 13, fill: 7 };
+        assert_eq!(expires_at_ms(&until_bytes(value, 1500)), START_MS + 1500);
+        assert_eq!(expires_at_ms(&value.bytes()), 0);
+        assert_eq!(expires_at_ms(b""), 0);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub fn apply(pairs: &mut Pairs, batch: &[Write]) {
     for write in batch {
         match write {
             Write::Put(key, value) => drop(pairs.insert(ops::key(*key).into(), value.bytes().into())),
+            Write::PutUntil(key, value, after) => {
+                drop(pairs.insert(ops::key(*key).into(), ops::until_bytes(*value, *after).into()));
+            }
             Write::Delete(key) => drop(pairs.remove(&ops::key(*key)[..])),
             Write::DeleteRange(from, to) => {
                 let (from, to) = ops::range(*from, *to);
@@ -31,6 +34,11 @@ pub fn apply(pairs: &mut Pairs, batch: &[Write]) {
             }
         }
     }
+}
+
+/// Takes out what has expired at a time; at 0 nothing has.
+pub fn expire(pairs: &mut Pairs, time_ms: u64) {
+    pairs.retain(|_, value| !matches!(ops::expires_at_ms(value), 1.. if ops::expires_at_ms(value) <= time_ms));
 }
 
 /// The pairs of a range; a range that ends before it begins holds none.
@@ -82,6 +90,8 @@ pub struct History {
     number: u64,
     /// The backups made.
     pub backups: Vec<Backup>,
+    /// Times that readers have seen, and from which moment on: greater ones later.
+    seen: Vec<(u64, u64)>,
 }
 
 impl History {
@@ -94,6 +104,18 @@ impl History {
     pub fn numbering_from(mut self, number: u64) -> History {
         self.number = number;
         self
+    }
+
+    /// Readers have seen this time, which never goes back, not even by a loss of power.
+    pub fn saw(&mut self, time_ms: u64, at: u64) {
+        if self.seen.last().is_none_or(|(_, seen)| *seen < time_ms) {
+            self.seen.push((at, time_ms));
+        }
+    }
+
+    /// The latest time that readers had seen by the moment `at`.
+    pub fn time_seen(&self, at: u64) -> u64 {
+        self.seen.iter().take_while(|(since, _)| *since <= at).last().map_or(0, |(_, time)| *time)
     }
 
     /// The batch submitted last was answered at `at` with a sequence number, which must be above all earlier ones, those
@@ -165,12 +187,16 @@ impl History {
         self.batches.is_empty()
     }
 
-    /// Checks a state found after a loss at moment `at`: how many batches it contains, or a sentence saying what is
-    /// wrong with it.
+    /// Checks a state found after a loss at moment `at`, in a database whose time is `time_ms`: how many batches it contains,
+    /// or a sentence saying what is wrong with it.
     ///
     /// # Errors
-    /// No prefix of the batches, as long as promised and no longer than submitted, leads to this state.
-    pub fn explain(&self, found: &Pairs, loss: Loss, at: u64) -> Result<usize, String> {
+    /// No prefix of the batches, as long as promised and no longer than submitted, leads to this state; or time went back.
+    pub fn explain(&self, found: &Pairs, loss: Loss, at: u64, time_ms: u64) -> Result<usize, String> {
+        let seen = self.time_seen(at);
+        if time_ms < seen {
+            return Err(format!("the time is {time_ms}, and readers have seen {seen}"));
+        }
         let promised = |batch: &Submitted| match loss {
             Loss::Process => batch.buffered_at.is_some_and(|moment| moment <= at),
             Loss::Power => batch.durable_at.is_some_and(|moment| moment <= at),
@@ -182,9 +208,11 @@ impl History {
         for batch in &batches[..least] {
             apply(&mut state, &batch.batch);
         }
+        expire(&mut state, time_ms);
         let promised_state = state.clone();
         let mut count = least;
         loop {
+            expire(&mut state, time_ms);
             if state == *found {
                 return Ok(count);
             }
@@ -194,7 +222,7 @@ impl History {
             apply(&mut state, &batches[count].batch);
             count += 1;
         }
-        let place = self.place_among_all(batches, found);
+        let place = self.place_among_all(batches, found, time_ms);
         Err(format!(
             "the state contains {place}; allowed are the first {least} to {most} of {} batches; against the first {least}: {}; against the first {most}: {}",
             batches.len(),
@@ -204,14 +232,16 @@ impl History {
     }
 
     /// For the message: whether the state is that of another prefix (lost or invented batches) or of none.
-    fn place_among_all(&self, batches: &[Submitted], found: &Pairs) -> String {
+    fn place_among_all(&self, batches: &[Submitted], found: &Pairs, time_ms: u64) -> String {
         let mut state = self.base.clone();
         for (count, batch) in batches.iter().enumerate() {
+            expire(&mut state, time_ms);
             if state == *found {
                 return format!("the first {count} batches");
             }
             apply(&mut state, &batch.batch);
         }
+        expire(&mut state, time_ms);
         if state == *found { "all batches".to_owned() } else { "no prefix of the batches".to_owned() }
     }
 }
@@ -276,7 +306,7 @@ mod tests {
     fn check(loss: Loss, at: u64, allowed: &[usize]) {
         let (history, batches) = history();
         for count in 0..=batches.len() {
-            let explained = history.explain(&state(&batches[..count]), loss, at);
+            let explained = history.explain(&state(&batches[..count]), loss, at, 0);
             assert_eq!(explained.is_ok(), allowed.contains(&count), "{count} batches, {loss:?} at {at}: {explained:?}");
         }
     }
@@ -298,18 +328,37 @@ mod tests {
     }
 
     #[test]
+    fn what_has_expired_is_absent_and_hides_what_was_before_it() {
+        let batches = [vec![Write::Put(1, V1)], vec![Write::PutUntil(1, V2, 50), Write::PutUntil(2, V2, 70)]];
+        let mut history = History::default();
+        history.submit(&batches[0], 1);
+        history.submit(&batches[1], 2);
+        history.promise_all(Loss::Power, 3);
+        history.saw(ops::START_MS + 60, 4);
+        let mut found = state(&batches);
+        let at = |time| ops::START_MS + time;
+        assert!(history.explain(&found, Loss::Power, 3, at(49)).is_ok());
+        assert!(history.explain(&found, Loss::Power, 3, at(50)).is_err(), "the first key has expired");
+        expire(&mut found, at(60));
+        assert_eq!(found.len(), 1);
+        assert_eq!(history.explain(&found, Loss::Power, 4, at(60)), Ok(2));
+        assert!(history.explain(&found, Loss::Power, 4, at(59)).unwrap_err().contains("readers have seen"));
+        assert!(history.explain(&state(&batches[..1]), Loss::Power, 4, at(60)).is_err(), "the older value is back");
+    }
+
+    #[test]
     fn half_a_batch_is_refused() {
         let (history, batches) = history();
         let mut half = state(&batches[..1]);
         apply(&mut half, &batches[1][..1]);
-        assert!(history.explain(&half, Loss::Power, 99).unwrap_err().contains("no prefix"));
+        assert!(history.explain(&half, Loss::Power, 99, 0).unwrap_err().contains("no prefix"));
     }
 
     #[test]
     fn a_batch_without_the_one_before_it_is_refused() {
         let (history, batches) = history();
         let state = state(&[batches[0].clone(), batches[2].clone()]);
-        assert!(history.explain(&state, Loss::Power, 99).is_err());
+        assert!(history.explain(&state, Loss::Power, 99, 0).is_err());
     }
 
     #[test]
@@ -317,26 +366,26 @@ mod tests {
         let (history, batches) = history();
         let mut state = state(&batches);
         state.insert(ops::key(1).into(), b"rot"[..].into());
-        assert!(history.explain(&state, Loss::Power, 99).unwrap_err().contains("no prefix"));
+        assert!(history.explain(&state, Loss::Power, 99, 0).unwrap_err().contains("no prefix"));
     }
 
     #[test]
     fn a_promise_covers_everything_before_it() {
         let (mut history, batches) = history();
         history.promise_all(Loss::Power, 40);
-        assert!(history.explain(&state(&batches[..2]), Loss::Power, 40).is_err());
-        assert_eq!(history.explain(&state(&batches), Loss::Power, 40), Ok(3));
-        assert!(history.explain(&state(&batches), Loss::Process, 40).is_ok());
+        assert!(history.explain(&state(&batches[..2]), Loss::Power, 40, 0).is_err());
+        assert_eq!(history.explain(&state(&batches), Loss::Power, 40, 0), Ok(3));
+        assert!(history.explain(&state(&batches), Loss::Process, 40, 0).is_ok());
     }
 
     #[test]
     fn what_an_open_did_not_show_never_comes_back() {
         let (mut history, batches) = history();
         history.reopened(2, 40);
-        assert_eq!(history.explain(&state(&batches), Loss::Power, 39), Ok(3));
-        assert!(history.explain(&state(&batches), Loss::Power, 40).is_err());
-        assert!(history.explain(&state(&batches[..1]), Loss::Power, 40).is_err(), "what an open showed is durable");
-        assert_eq!(history.explain(&state(&batches[..2]), Loss::Power, 40), Ok(2));
+        assert_eq!(history.explain(&state(&batches), Loss::Power, 39, 0), Ok(3));
+        assert!(history.explain(&state(&batches), Loss::Power, 40, 0).is_err());
+        assert!(history.explain(&state(&batches[..1]), Loss::Power, 40, 0).is_err(), "what an open showed is durable");
+        assert_eq!(history.explain(&state(&batches[..2]), Loss::Power, 40, 0), Ok(2));
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct Session<E: Engine> {
     troubled: bool,
     /// What reads must show now.
     now: Pairs,
+    /// The time that readers have seen.
+    time_ms: u64,
     history: History,
     /// Batches of which a failure left open whether they happened. They must not show before the next open.
     doubtful: Vec<Vec<Write>>,
@@ -105,14 +107,16 @@ impl<E: Engine> Session<E> {
         let (engine, opened) = E::open(seam(disk.clone()), Path::new(DIR), setup, Create::IfMissing)?;
         let opened_at = disk.ops();
         let now = read_all(&engine.view())?;
-        if let Err(what) = before.explain(&now, loss, at) {
+        let time_ms = engine.time_ms();
+        if let Err(what) = before.explain(&now, loss, at, time_ms) {
             return wrong(format!(
                 "after opening, {what}{}",
                 opened.dropped.as_ref().map(|d| format!("; reported: {d}")).unwrap_or_default()
             ));
         }
         backups::judge_left::<E>(&disk, setup, &before.backups, at)?;
-        let history = History::starting_from(now.clone()).numbering_from(before.greatest_number(at));
+        let mut history = History::starting_from(now.clone()).numbering_from(before.greatest_number(at));
+        history.saw(time_ms, 0);
         let session = Session {
             disk,
             seam,
@@ -120,6 +124,7 @@ impl<E: Engine> Session<E> {
             engine: Some(engine),
             troubled: false,
             now,
+            time_ms,
             history,
             doubtful: Vec::new(),
             snapshots: Vec::new(),
@@ -162,7 +167,21 @@ impl<E: Engine> Session<E> {
         let Some(op) = E::adapt(op) else { return Ok(()) };
         let outcome = self.do_step(&op);
         self.troubled |= matches!(outcome, Err(Stop::Refused(_)));
+        self.pass_time()?;
         outcome
+    }
+
+    /// What has expired since the last step is absent from now on.
+    fn pass_time(&mut self) -> Step {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        let time_ms = engine.time_ms();
+        if time_ms < self.time_ms {
+            return wrong(format!("time went back from {} to {time_ms}", self.time_ms));
+        }
+        self.time_ms = time_ms;
+        self.history.saw(time_ms, self.disk.ops());
+        oracle::expire(&mut self.now, time_ms);
+        Ok(())
     }
 
     /// The open engine.
@@ -328,6 +347,8 @@ impl<E: Engine> Session<E> {
         if !self.troubled && (!opened.clean || opened.dropped.is_some()) {
             return wrong(format!("after an orderly close, open says: {opened:?}"));
         }
+        // The end of a process is as late as its clock says.
+        oracle::expire(&mut self.now, engine.time_ms());
         compare_all(&engine.view(), &self.now)
     }
 
@@ -340,7 +361,7 @@ impl<E: Engine> Session<E> {
         let (engine, _) = E::open((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, Create::Never)?;
         let now = read_all(&engine.view())?;
         let mut history = self.history();
-        match history.explain(&now, Loss::Process, at) {
+        match history.explain(&now, Loss::Process, at, engine.time_ms()) {
             Ok(survivors) => history.reopened(survivors, self.disk.ops()),
             Err(what) => return wrong(format!("after the process died, {what}")),
         }

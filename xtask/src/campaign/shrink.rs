@@ -59,6 +59,9 @@ fn simpler(op: &Op) -> Vec<Op> {
     let mut forms: Vec<Op> =
         (0..batch.len()).filter(|_| batch.len() > 1).map(|skip| Op::Commit(without(skip), *level)).collect();
     let short = |write: &Write| match write {
+        Write::PutUntil(key, value, after) => {
+            Write::PutUntil(*key, Val { len: value.len.min(4), fill: value.fill }, *after)
+        }
         Write::Put(key, value) => Write::Put(*key, Val { len: value.len.min(4), fill: value.fill }),
         other => other.clone(),
     };

@@ -84,6 +84,7 @@ impl Engine for OneTree {
         for write in writes {
             match write {
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
+                Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
                 Write::DeleteRange(from, to) => {
                     let (from, to) = ops::range(*from, *to);

@@ -363,6 +363,11 @@ impl<'a> Leaf<'a> {
         self.layout.expiry(self.body, i)
     }
 
+    /// Whether one of the entries ever expires.
+    pub(crate) fn has_expiries(&self) -> bool {
+        !self.layout.expiries.is_absent()
+    }
+
     /// When the first entry expires, as the leaf states it.
     pub(crate) fn least_expiry(&self) -> Decoded<Expiry> {
         self.layout.expiries.least(self.body)

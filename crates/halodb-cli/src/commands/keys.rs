@@ -5,7 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::input::{self, MAX_LINE, Stdin};
 use crate::output::Format;
 use crate::session::{Session, bytes};
-use halodb::{Condition, Db, WriteOptions};
+use halodb::{Condition, Db, Ttl, WriteOptions};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,6 +24,7 @@ pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()
         (_, true) => Condition::IfPresent,
         _ => Condition::Always,
     };
+    options.ttl = put.ttl.map_or(Ttl::Never, Ttl::After);
     match db.put_with(bytes(&put.key), &value, &options)? {
         Some(commit) => done(session, commit, format),
         None if put.if_absent => Err(Failure::answer("exists", "(exists)")),
@@ -96,7 +97,7 @@ fn delete_together(db: &Db, keys: &[std::ffi::OsString]) -> Result<u64> {
     Ok(there)
 }
 
-fn not_found() -> Failure {
+pub(super) fn not_found() -> Failure {
     Failure::answer("not_found", "(not found)")
 }
 

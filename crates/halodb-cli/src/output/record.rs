@@ -10,12 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
 
 /// Appends a pair, or only a key, as a JSON object on one line.
-pub(crate) fn json_record(line: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
+pub(crate) fn json_record(line: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>, expires_at_ms: Option<u64>) {
     line.push(b'{');
     json_field(line, "key", key);
     if let Some(value) = value {
         line.push(b',');
         json_field(line, "value", value);
+    }
+    if let Some(ms) = expires_at_ms {
+        line.extend_from_slice(format!(",\"expires_at_ms\":{ms}").as_bytes());
     }
     line.push(b'}');
 }
@@ -58,7 +61,7 @@ mod tests {
 
     fn check(key: &[u8], value: Option<&[u8]>, expected: &str) {
         let mut line = Vec::new();
-        json_record(&mut line, key, value);
+        json_record(&mut line, key, value, None);
         assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 

@@ -10,6 +10,8 @@ pub(crate) enum Columns {
     Keys,
     /// Keys and values.
     Pairs,
+    /// Keys and values, and when they expire.
+    Expiring,
 }
 
 /// Writes rows in one format. [`Rows::finish`] completes the form.
@@ -28,6 +30,7 @@ impl<'o> Rows<'o> {
             (Format::Json, _) => out.bytes(b"[")?,
             (Format::Csv, Columns::Keys) => out.line("key")?,
             (Format::Csv, Columns::Pairs) => out.line("key,value")?,
+            (Format::Csv, Columns::Expiring) => out.line("key,value,expires_at_ms")?,
             _ => {}
         }
         Ok(Rows { out, format, columns, written: 0, buffer: Vec::new() })
@@ -40,20 +43,25 @@ impl<'o> Rows<'o> {
 
     /// Writes one row; the value is left out if only keys are shown.
     pub(crate) fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let value = (self.columns == Columns::Pairs).then_some(value);
+        self.expiring(key, value, None)
+    }
+
+    /// As [`Rows::row`], of a key that may expire, in milliseconds since 1970: CSV and JSON say so.
+    pub(crate) fn expiring(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<()> {
+        let value = (self.columns != Columns::Keys).then_some(value);
         self.buffer.clear();
         match self.format {
             Format::Text if self.out.terminal => self.fields(key, value, |b| printable(b).into_bytes()),
             Format::Text => self.fields(key, value, <[u8]>::to_vec),
             Format::Hex => self.fields(key, value, |b| hex(b).into_bytes()),
             Format::Base64 => self.fields(key, value, |b| base64_text(b).into_bytes()),
-            Format::Csv => self.csv(key, value),
-            Format::Jsonl => json_record(&mut self.buffer, key, value),
+            Format::Csv => self.csv(key, value, expires_at_ms),
+            Format::Jsonl => json_record(&mut self.buffer, key, value, expires_at_ms),
             Format::Json => {
                 if self.written > 0 {
                     self.buffer.push(b',');
                 }
-                json_record(&mut self.buffer, key, value);
+                json_record(&mut self.buffer, key, value, expires_at_ms);
             }
         }
         if self.format != Format::Json {
@@ -79,11 +87,15 @@ impl<'o> Rows<'o> {
         }
     }
 
-    fn csv(&mut self, key: &[u8], value: Option<&[u8]>) {
+    fn csv(&mut self, key: &[u8], value: Option<&[u8]>, expires_at_ms: Option<u64>) {
         csv_field(&mut self.buffer, key);
         if let Some(value) = value {
             self.buffer.push(b',');
             csv_field(&mut self.buffer, value);
+        }
+        if self.columns == Columns::Expiring {
+            self.buffer.push(b',');
+            self.buffer.extend(expires_at_ms.iter().flat_map(|ms| ms.to_string().into_bytes()));
         }
     }
 }
@@ -129,6 +141,22 @@ mod tests {
         check(Format::Csv, Columns::Keys, "key\na\n\"b,\"\n");
         check(Format::Json, Columns::Pairs, "[{\"key\":\"a\",\"value\":\"1\\n\"},{\"key\":\"b,\",\"value\":\"\"}]\n");
         check(Format::Jsonl, Columns::Keys, "{\"key\":\"a\"}\n{\"key\":\"b,\"}\n");
+    }
+
+    #[test]
+    fn expiries_are_told_where_there_are_any() {
+        let rows = |format| {
+            let bytes = written(false, |out| {
+                let mut rows = Rows::new(out, format, Columns::Expiring)?;
+                rows.expiring(b"a", b"1", Some(1700))?;
+                rows.expiring(b"b", b"2", None)?;
+                rows.finish()
+            });
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(rows(Format::Csv), "key,value,expires_at_ms\na,1,1700\nb,2,\n");
+        let json = "{\"key\":\"a\",\"value\":\"1\",\"expires_at_ms\":1700}\n{\"key\":\"b\",\"value\":\"2\"}\n";
+        assert_eq!(rows(Format::Jsonl), json);
     }
 
     #[test]

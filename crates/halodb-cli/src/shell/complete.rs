@@ -16,8 +16,10 @@ use std::borrow::Cow;
 /// Keys offered at once.
 const KEYS: usize = 200;
 /// Commands whose arguments are keys.
-const TAKE_KEYS: [&str; 12] =
-    ["put", "set", "get", "delete", "del", "exists", "list", "ls", "keys", "scan", "count", "export"];
+const TAKE_KEYS: [&str; 15] = [
+    "put", "set", "get", "delete", "del", "exists", "expire", "ttl", "persist", "list", "ls", "keys", "scan", "count",
+    "export",
+];
 
 /// The helper of the line editor.
 pub(super) struct Assistant {

@@ -13,6 +13,7 @@ use halodb::Snapshot;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Rows between two looks at the clock.
 const ROWS_PER_LOOK: u64 = 256;
@@ -56,11 +57,13 @@ fn write_file(path: &Path, snapshot: &Snapshot, format: Format) -> Result<()> {
 
 fn write(out: &mut Out, snapshot: &Snapshot, format: Format) -> Result<()> {
     let mut progress = Progress::new("exported", Some(snapshot.len()?));
-    let mut rows = Rows::new(out, format, Columns::Pairs)?;
+    // A column that stays empty is left out.
+    let columns = if snapshot.has_time() { Columns::Expiring } else { Columns::Pairs };
+    let mut rows = Rows::new(out, format, columns)?;
     for pair in snapshot.iter() {
         signals::check()?;
         let (key, value) = pair?;
-        rows.row(&key, &value)?;
+        rows.expiring(&key, &value, expires_at_ms(snapshot, &key)?)?;
         if rows.written().is_multiple_of(ROWS_PER_LOOK) {
             progress.at(rows.written(), rows.written());
         }
@@ -70,6 +73,12 @@ fn write(out: &mut Out, snapshot: &Snapshot, format: Format) -> Result<()> {
     out.flush()?;
     progress.finish(written);
     Ok(())
+}
+
+/// When a key expires, in milliseconds since 1970.
+fn expires_at_ms(snapshot: &Snapshot, key: &[u8]) -> Result<Option<u64>> {
+    let at = snapshot.expires_at(key)?.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    Ok(at.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// A device or pipe is written in place: it cannot be renamed over.

@@ -16,14 +16,14 @@ use crate::input::Stdin;
 use crate::output::Format;
 use crate::session::Session;
 use crate::signals;
-use halodb::{Batch, Db};
+use halodb::{Batch, Db, Ttl};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes after which a batch is committed even if it has fewer records: memory stays small with large values.
 const BATCH_BYTES: usize = 8 << 20;
@@ -37,7 +37,7 @@ const READ_AHEAD: usize = 1 << 20;
 /// What the reader thread sends.
 enum Message {
     /// Records to commit.
-    Batch(Ready),
+    Batch(Box<Ready>),
     /// A line that is no record; nothing follows.
     Bad(u64, String),
     /// The input could not be read on; nothing follows.
@@ -208,7 +208,10 @@ impl Parser {
             None => Ready { batch: self.db.batch(), records: 0, first_line: place.line, last: place },
         };
         let ready = Ready {
-            batch: ready.batch.put(&record.key, &record.value),
+            batch: match record.expires_at_ms {
+                None => ready.batch.put(&record.key, &record.value),
+                Some(ms) => ready.batch.put_ttl(&record.key, &record.value, Ttl::At(at(ms))),
+            },
             records: ready.records + 1,
             last: place,
             ..ready
@@ -222,11 +225,17 @@ impl Parser {
     }
 
     fn send_pending(&mut self) -> ControlFlow<()> {
-        match self.pending.take().map(|ready| self.sender.send(Message::Batch(ready))) {
+        match self.pending.take().map(|ready| self.sender.send(Message::Batch(Box::new(ready)))) {
             Some(Err(_)) => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// A time in milliseconds since 1970; what no clock will ever show is the end of time.
+fn at(ms: u64) -> SystemTime {
+    let times = [ms, i64::MAX as u64 / 1_000_000];
+    times.iter().find_map(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(*ms))).unwrap_or(UNIX_EPOCH)
 }
 
 type Parsed<'l> = std::result::Result<Record<'l>, String>;

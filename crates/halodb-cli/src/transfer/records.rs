@@ -3,13 +3,14 @@
 //! ```text
 //! jsonl   {"key":"user/1","value":"Ada"}           UTF-8
 //!         {"key_b64":"AP8=","value_b64":"/w=="}    any bytes, decided per field; standard base64 with padding
+//!         "expires_at_ms":1700000000000            besides: when the key expires, in milliseconds since 1970
 //!         an empty line is skipped
 //! csv     key,value                                the header, in either order
 //!         user/1,"Ada, or ""A."""                  RFC 4180; any bytes
+//!         key,value,expires_at_ms                  with a third column: a number, or empty
 //! ```
 //!
-//! A field `expires_at_ms` may be there but must be empty: this version keeps no expiry, and dropping one would make keys
-//! live for ever. Unknown fields are refused for the same reason. This file neither opens files nor knows the database.
+//! Unknown fields are refused: what they say would be lost. This file neither opens files nor knows the database.
 
 use super::FileFormat;
 use crate::input::read_line;
@@ -25,6 +26,8 @@ use std::ops::ControlFlow;
 pub(crate) struct Record<'l> {
     pub(crate) key: Cow<'l, [u8]>,
     pub(crate) value: Cow<'l, [u8]>,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 /// Where a record stands.
@@ -89,7 +92,7 @@ struct JsonRecord<'l> {
     value: Option<Text<'l>>,
     #[serde(borrow)]
     value_b64: Option<Text<'l>>,
-    expires_at_ms: Option<serde_json::Value>,
+    expires_at_ms: Option<u64>,
 }
 
 /// serde borrows a `Cow` only if it is not inside an `Option`; inside a struct of its own it does.
@@ -101,16 +104,12 @@ fn parse_json(line: &[u8]) -> Result<Record<'_>, String> {
         // Each line is a document of its own for the parser: its line number says nothing.
         error.to_string().replace("at line 1 column", "at column")
     })?;
-    if record.expires_at_ms.is_some() {
-        return Err(NO_EXPIRY.into());
-    }
     Ok(Record {
         key: json_field("key", record.key, record.key_b64)?,
         value: json_field("value", record.value, record.value_b64)?,
+        expires_at_ms: record.expires_at_ms,
     })
 }
-
-const NO_EXPIRY: &str = "it has `expires_at_ms`, and this version has no expiry: the key would live for ever";
 
 fn json_field<'l>(name: &str, text: Option<Text<'l>>, base64: Option<Text<'l>>) -> Result<Cow<'l, [u8]>, String> {
     match (text, base64) {
@@ -173,10 +172,13 @@ impl CsvColumns {
             let (there, wanted) = (row.len(), self.all);
             return Err(format!("it has {there} fields and the header {wanted}"));
         }
-        if self.expires.is_some_and(|column| !row[column].is_empty()) {
-            return Err(NO_EXPIRY.into());
-        }
-        Ok(Record { key: Cow::Borrowed(&row[self.key]), value: Cow::Borrowed(&row[self.value]) })
+        let expires = self.expires.map(|column| &row[column]).filter(|field| !field.is_empty());
+        let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+        let expires_at_ms = match expires {
+            None => None,
+            Some(field) => Some(number(field).ok_or("`expires_at_ms` is no number of milliseconds since 1970")?),
+        };
+        Ok(Record { key: Cow::Borrowed(&row[self.key]), value: Cow::Borrowed(&row[self.value]), expires_at_ms })
     }
 }
 
@@ -243,7 +245,7 @@ mod tests {
             ("{\"key\":\"k\",\"value_b64\":\"aw\"}", "base64"),
             ("{\"key\":\"k\",\"value\":\"v\",\"ttl\":5}", "unknown field `ttl`"),
             ("{\"key\":\"k\",\"value\":\"v\",\"key\":\"x\"}", "duplicate field"),
-            ("{\"key\":\"k\",\"value\":\"v\",\"expires_at_ms\":1}", "expires_at_ms"),
+            ("{\"key\":\"k\",\"value\":\"v\",\"expires_at_ms\":-1}", "u64"),
             ("{\"key\":\"k\",\"value\":\"v\"} x", "trailing"),
         ] {
             check_bad(FileFormat::Jsonl, &format!("{good}{line}\n{good}"), 3, why);
@@ -265,7 +267,7 @@ mod tests {
         let csv = FileFormat::Csv;
         check_bad(csv, "key,value\na,1\nb\nc,2\n", 3, "1 fields");
         check_bad(csv, "key,value\n\"a\nb\",1\nb,1,2\n", 4, "3 fields");
-        check_bad(csv, "key,value,expires_at_ms\na,1,5\n", 2, "expires_at_ms");
+        check_bad(csv, "key,value,expires_at_ms\na,1,soon\n", 2, "expires_at_ms");
         let each = |_: Place, _: Result<Record<'_>, String>| ControlFlow::Continue(());
         assert!(for_each(&b"a,1\n"[..], csv, each).is_err());
         assert!(for_each(&b"\x1f\x8b\x08"[..], FileFormat::Jsonl, each).is_err());

@@ -42,7 +42,7 @@ mod validate;
 
 pub use env::environment;
 pub use loaded::{Loaded, Origin};
-pub use options::{Bloom, Config, ConfigOption, Database, Log, LogFormat, LogLevel, Memory, Merge, Wal, options};
+pub use options::{Bloom, Config, ConfigOption, Database, Log, LogFormat, LogLevel, Memory, Merge, Ttl, Wal, options};
 pub use problem::{ConfigErrors, Place, Problem};
 
 /// Name of the file that is read inside a database's directory.

@@ -34,6 +34,8 @@ pub struct Config {
     pub bloom: Bloom,
     /// `[merge]`
     pub merge: Merge,
+    /// `[ttl]`
+    pub ttl: Ttl,
     /// `[log]`
     pub log: Log,
 }
@@ -121,6 +123,20 @@ pub struct Merge {
 impl Default for Merge {
     fn default() -> Self {
         Self { threads: 1, chunk: 64 * MIB, idle: Duration::from_secs(10), compact: 50 }
+    }
+}
+
+/// `[ttl]`: keys that expire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ttl {
+    /// Time between two looks for what has expired and can be taken out of the trees.
+    pub sweep: Duration,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self { sweep: Duration::from_secs(1) }
     }
 }
 
@@ -317,6 +333,19 @@ pub(super) static OPTIONS: &[ConfigOption] = &[
         what: "Percent of a page file that must be free for it to be made smaller by itself, once nobody has written to its \
                partition for merge.idle. 0: only when asked (`halodb compact`).",
         cost: "A smaller one gives disk space back sooner and writes more for it.",
+    },
+    ConfigOption {
+        section: "ttl",
+        key: "sweep",
+        kind: Kind::Duration {
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(24 * 3600),
+            field: field!(ttl.sweep),
+        },
+        what: "Time between two looks for keys that have expired, to give their room back. An expired key is absent at once in \
+               any case. A database without such keys is not looked at.",
+        cost: "A shorter one rewrites the same leaves more often, up to about 16 MiB per interval. With a longer one counts read \
+               the leaves that hold expired keys until they are swept.",
     },
     ConfigOption {
         section: "log",

@@ -1,15 +1,15 @@
-//! [`Db`]: the handle of an open database; its opening and closing. `read.rs`, `write.rs`, `backup.rs`, `care.rs`,
-//! `compact.rs` and `space.rs` hold the rest of its methods.
+//! [`Db`]: the handle of an open database; its opening and closing. `keyspaces.rs`, `sync.rs`, `backup.rs`, `care.rs`, `compact.rs`
+//! and `space.rs` hold the rest of its own methods. Those on data are [`Keyspace`]'s: a `Db` dereferences to the default one.
 //!
-//! Clones share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last clone to
+//! All handles share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last handle to
 //! go closes the database, whatever the threads do. Snapshots and iterators hold what they read, not the database.
 
 mod backup;
 mod care;
 mod compact;
-mod read;
+mod keyspaces;
 mod space;
-mod write;
+mod sync;
 
 pub use space::Space;
 
@@ -18,20 +18,23 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use halodb_partition::{self as partition, OpenReport};
+use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome};
 use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
 
 use crate::builder::Builder;
-use crate::clock::now_ms;
 use crate::engine::Engine;
-use crate::keyspace::Keyspace;
+use crate::keyspace::Member;
 use crate::pins::Pins;
+use crate::space_id::SpaceId;
 use crate::trace::event;
 use crate::workers::Workers;
-use crate::{Commit, Error, ErrorKind, Result};
+use crate::{Commit, Error, ErrorKind, Keyspace, Result};
 
-/// An open database. Clones share it; the last one dropped closes it (a failure is then only traced: call
+/// An open database, and its default keyspace: it dereferences to a [`Keyspace`], whose methods read and write data. Other
+/// keyspaces are had from [`Db::keyspace`].
+///
+/// Clones share it; the last handle dropped, keyspaces included, closes it (a failure is then only traced: call
 /// [`Db::close`] to learn of it).
 ///
 /// `Send + Sync`: any number of threads may read and write through one `Db` or its clones. Readers never wait for
@@ -41,21 +44,30 @@ use crate::{Commit, Error, ErrorKind, Result};
 /// 1 GiB. Anything else is `InvalidInput`, before anything is written. Any bytes are legal in both.
 #[derive(Clone)]
 pub struct Db {
-    inner: Arc<Inner>,
+    /// The default keyspace, and with it the database.
+    keys: Keyspace,
 }
 
-/// What clones share.
-struct Inner {
-    engine: Arc<Engine>,
-    path: Arc<Path>,
-    space: Keyspace,
-    durability: Durability,
+impl Deref for Db {
+    type Target = Keyspace;
+    fn deref(&self) -> &Keyspace {
+        &self.keys
+    }
+}
+
+/// What handles share.
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) durability: Durability,
     report: OpenReport,
     /// The process that opened it: a forked child must not touch the files.
     owner: u32,
     life: Mutex<Life>,
     /// The snapshots that programs hold.
-    pins: Arc<Pins>,
+    pub(crate) pins: Arc<Pins>,
+    /// The keyspaces that were opened.
+    open: keyspaces::Open,
 }
 
 /// Whether threads run, or how the database was closed.
@@ -69,7 +81,7 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) workers: Workers,
     pub(crate) path: Arc<Path>,
-    pub(crate) space: Keyspace,
+    pub(crate) space: SpaceId,
     pub(crate) durability: Durability,
     pub(crate) report: OpenReport,
     pub(crate) owner: u32,
@@ -117,14 +129,15 @@ impl Db {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let Parts { engine, workers, path, space, durability, report, owner } = parts;
         let life = Mutex::new(Life::Open(workers));
-        let pins = Arc::default();
-        Db { inner: Arc::new(Inner { engine, path, space, durability, report, owner, life, pins }) }
+        let (pins, open) = (Arc::default(), keyspaces::Open::default());
+        let inner = Arc::new(Inner { engine, path, durability, report, owner, life, pins, open });
+        Db { keys: Keyspace::new(inner, space, None) }
     }
 
     /// Stops the threads, merges what is in memory into the trees, and closes the log, so that the next open has
     /// nothing to replay. Takes as long as that merge: up to about a second for full memtables of the default size.
     ///
-    /// From then on all clones answer `Closed`; snapshots and iterators made before go on reading, and the directory
+    /// From then on all handles answer `Closed`; snapshots and iterators made before go on reading, and the directory
     /// can be opened again when the last of them is gone. Calls that are under way in other threads are waited for. A
     /// second call does nothing and gives the same answer.
     ///
@@ -153,24 +166,10 @@ impl Db {
     pub fn open_report(&self) -> &OpenReport {
         &self.inner.report
     }
-
-    pub(crate) fn keyspace(&self) -> Keyspace {
-        self.inner.space
-    }
-
-    pub(crate) fn default_durability(&self) -> Durability {
-        self.inner.durability
-    }
-
-    /// Commits a batch of stored keys.
-    pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Commit> {
-        let seq = self.inner.writable()?.commit(batch, level)?.0;
-        Ok(Commit { seq })
-    }
 }
 
 /// The engine for the time of one call.
-struct Call<'d> {
+pub(crate) struct Call<'d> {
     engine: &'d Engine,
     _entered: RwLockReadGuard<'d, ()>,
 }
@@ -184,30 +183,60 @@ impl Deref for Call<'_> {
 
 impl Inner {
     /// The engine, if reads may go on. Reads are allowed after a failure and in a forked child: they change nothing.
-    fn readable(&self) -> Result<&Engine> {
+    pub(crate) fn readable(&self) -> Result<&Engine> {
         if self.engine.gate.is_closed() { Err(Error::closed(&self.path)) } else { Ok(&self.engine) }
     }
 
     /// The engine for a call that writes, or needs the files to stay open: `close` waits for it.
-    fn writable(&self) -> Result<Call<'_>> {
+    pub(crate) fn writable(&self) -> Result<Call<'_>> {
         self.owned()?;
         let entered = self.engine.gate.enter()?;
         Ok(Call { engine: &self.engine, _entered: entered })
     }
 
     /// As [`Inner::writable`], for calls that read much: also when writes are refused, and in any process.
-    fn entered(&self) -> Result<Call<'_>> {
+    pub(crate) fn entered(&self) -> Result<Call<'_>> {
         let entered = self.engine.gate.enter_reading();
         self.readable()?;
         Ok(Call { engine: &self.engine, _entered: entered })
     }
 
     /// What is visible now.
-    fn view(&self) -> Result<partition::Snapshot> {
-        let view = self.readable()?.set.snapshot();
+    pub(crate) fn view(&self) -> Result<partition::Snapshot> {
+        let view = self.readable()?.snapshot();
         // Closed in between, the view no longer keeps others from the files.
         self.readable()?;
         Ok(view)
+    }
+
+    /// Commits a batch of stored keys. `members` are the named keyspaces that it writes to: the error is `NoKeyspace` if one
+    /// of them is gone, and nothing was written.
+    pub(crate) fn commit(
+        &self,
+        batch: &partition::Batch,
+        members: &[Arc<Member>],
+        level: Durability,
+    ) -> Result<Commit> {
+        let seq = match members {
+            [] => Some(self.writable()?.commit(batch, level)?),
+            members => self.commit_if(batch, members, None, level)?,
+        };
+        Ok(Commit { seq: seq.map_or(0, |lsn| lsn.0) })
+    }
+
+    /// As [`Inner::commit`], if a condition on a stored key holds, too; `None` if it does not, and nothing was written.
+    pub(crate) fn commit_if(
+        &self,
+        batch: &partition::Batch,
+        members: &[Arc<Member>],
+        condition: Option<(&[u8], Expect)>,
+        level: Durability,
+    ) -> Result<Option<Lsn>> {
+        let conditions: Vec<_> = members.iter().map(|m| (&*m.entry, Expect::Present)).chain(condition).collect();
+        match self.writable()?.commit_if(batch, &conditions, level)? {
+            Outcome::Committed(lsn) => Ok(Some(lsn)),
+            Outcome::Failed(number) => members.get(number).map_or(Ok(None), |member| Err(member.gone())),
+        }
     }
 
     /// Whether this is the process that opened the database.
@@ -234,7 +263,7 @@ impl Inner {
         workers.stop();
         let _alone = self.engine.gate.close();
         // What a thread left half done must not be merged or marked as clean: the next open replays the log instead.
-        let result = self.engine.gate.panicked().and_then(|()| Ok(self.engine.set.close(now_ms())?));
+        let result = self.engine.gate.panicked().and_then(|()| Ok(self.engine.set.close(self.engine.now_ms())?));
         let failure = result.as_ref().err().map(|error| (error.kind(), error.to_string()));
         *life = Life::Closed { failure };
         result
@@ -291,6 +320,7 @@ mod tests {
             db.sync().err(),
             db.flush().err(),
             db.compact().err(),
+            db.keyspace("users").err(),
             db.close().err(),
         ];
         for error in refused {

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 pub(crate) mod full_disk;
+pub(crate) mod stored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,12 @@ pub(crate) fn keys(pairs: halodb::Iter) -> Vec<String> {
 
 /// Puts keys with the value "v".
 pub(crate) fn put_all(db: &Db, keys: &[&str]) {
-    let batch = keys.iter().fold(db.batch(), |batch, key| batch.put(key, "v"));
+    put_all_in(db, keys);
+}
+
+/// As [`put_all`], in any keyspace.
+pub(crate) fn put_all_in(keyspace: &halodb::Keyspace, keys: &[&str]) {
+    let batch = keys.iter().fold(keyspace.batch(), |batch, key| batch.put(key, "v"));
     batch.commit().expect("a commit succeeds");
 }
 

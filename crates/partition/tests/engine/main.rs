@@ -5,10 +5,12 @@ mod backups;
 mod commits;
 mod damage;
 mod directories;
+mod expiry;
 mod merges;
 mod reads;
 mod recovery;
 mod space;
+mod validated;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
 use halodb_vfs::SimVfs;

@@ -155,7 +155,7 @@ impl Held {
     /// # Errors
     /// What the database refuses, and `Wrong` if the ways lead to different states.
     pub fn read(&self) -> Refusable<State> {
-        let now = self.instead.as_ref().map(Db::snapshot);
+        let now = self.instead.as_ref().map(|db| db.snapshot());
         let snapshot = now.as_ref().unwrap_or(&self.snapshot);
         let mut single = State::default();
         for (k, slot) in single.iter_mut().enumerate() {

@@ -136,6 +136,10 @@ pub const ALL: &[Mutant] = &[
     crash("partition.backup-in-place", "a backup is made where it is to be, its MANIFEST first"),
     crash("partition.backup-moves", "a backup looks at each partition when its turn comes"),
     crash("partition.restore-trusts", "a restore does not compare the backup with its checksums"),
+    crash("partition.count-ignores-expiry", "a count takes entries that have expired for live ones"),
+    crash("partition.drop-uncovers", "a merge drops an entry that has expired, and leaves what it hides"),
+    crash("partition.time-restarts", "after a crash time is that of the machine's clock"),
+    crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
 ];
 

@@ -3,28 +3,28 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::Db;
+use super::Keyspace;
 use crate::snapshot::multi_get;
 use crate::span::Span;
 use crate::{Iter, Key, Result, Scan, Snapshot, Value};
 
-impl Db {
+impl Keyspace {
     /// The value of a key; `None` if it is absent.
     ///
-    /// Looks into the memtables and into one tree; blocks nobody. The value is a copy; see [`Db::get_with`].
+    /// Looks into the memtables and into one tree; blocks nobody. The value is a copy; see [`Keyspace::get_with`].
     ///
     /// # Errors
-    /// `InvalidInput` for an empty key or one above the limit, `Corrupt`, `Io`, `Closed`.
+    /// `InvalidInput` for an empty key or one above the limit, `Corrupt`, `Io`, `Closed`, `NoKeyspace`.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        let key = self.inner.space.encode(key.as_ref())?;
-        Ok(self.inner.view()?.get(key.as_bytes())?)
+        let key = self.id.encode(key.as_ref())?;
+        Ok(self.view()?.get(key.as_bytes())?)
     }
 
     /// Runs `f` on the value without copying it; `None` if the key is absent. What `f` is shown stays unchanged and
     /// allocated while it runs, so it should not take long.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -35,17 +35,17 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        let key = self.inner.space.encode(key.as_ref())?;
-        Ok(self.inner.view()?.get_with(key.as_bytes(), f)?)
+        let key = self.id.encode(key.as_ref())?;
+        Ok(self.view()?.get_with(key.as_bytes(), f)?)
     }
 
     /// The values of several keys, in their order, all of one moment. Keys may come in any order, and more than once.
     ///
-    /// Costs less than as many calls of [`Db::get`]: the lookups wait for memory together. A few dozen keys at a time are
+    /// Costs less than as many calls of [`Keyspace::get`]: the lookups wait for memory together. A few dozen keys at a time are
     /// enough for that.
     ///
     /// # Errors
-    /// As [`Db::get`], for any of the keys.
+    /// As [`Keyspace::get`], for any of the keys.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -57,13 +57,13 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
-        multi_get(&self.inner.view()?, self.inner.space, keys)
+        multi_get(&self.view()?, self.id, keys)
     }
 
-    /// Whether a key is there. Costs as [`Db::get`] without the copy.
+    /// Whether a key is there. Costs as [`Keyspace::get`] without the copy.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         Ok(self.get_with(key, |_| ())?.is_some())
     }
@@ -73,11 +73,11 @@ impl Db {
     /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
     /// error `Closed` once.
     pub fn iter(&self) -> Iter {
-        self.pairs(Some(Span::all(self.inner.space)))
+        self.pairs(Some(Span::all(self.id)))
     }
 
     /// The pairs whose key lies in `range`, in key order, of one moment. An inverted range is empty. `..` in all its
-    /// forms needs a type for its bounds: use [`Db::iter`].
+    /// forms needs a type for its bounds: use [`Keyspace::iter`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -90,7 +90,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.pairs(Span::of(self.inner.space, range))
+        self.pairs(Span::of(self.id, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order, of one moment.
@@ -106,37 +106,37 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.pairs(Span::prefix(self.inner.space, prefix.as_ref()))
+        self.pairs(Span::prefix(self.id, prefix.as_ref()))
     }
 
     fn pairs(&self, span: Option<Span>) -> Iter {
-        match self.inner.view() {
-            Ok(view) => Iter::new(view, self.inner.space, span),
-            Err(error) => Iter::failed(error, self.inner.space),
+        match self.view() {
+            Ok(view) => Iter::new(view, self.id, span),
+            Err(error) => Iter::failed(error, self.id),
         }
     }
 
     /// The pairs whose key lies in `range`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
-        self.lent(Span::of(self.inner.space, range))
+        self.lent(Span::of(self.id, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
-        self.lent(Span::prefix(self.inner.space, prefix.as_ref()))
+        self.lent(Span::prefix(self.id, prefix.as_ref()))
     }
 
     fn lent(&self, span: Option<Span>) -> Scan {
-        match self.inner.view() {
-            Ok(view) => Scan::new(view, self.inner.space, span),
-            Err(error) => Scan::failed(error, self.inner.space),
+        match self.view() {
+            Ok(view) => Scan::new(view, self.id, span),
+            Err(error) => Scan::failed(error, self.id),
         }
     }
 
     /// The pair with the smallest key.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn first(&self) -> Result<Option<(Key, Value)>> {
         self.moment().first()
     }
@@ -144,23 +144,23 @@ impl Db {
     /// The pair with the greatest key.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn last(&self) -> Result<Option<(Key, Value)>> {
         self.moment().last()
     }
 
-    /// Exact number of keys. Cost: as [`Db::count`].
+    /// Exact number of keys. Cost: as [`Keyspace::count`].
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn len(&self) -> Result<u64> {
         self.moment().len()
     }
 
-    /// Whether there is no key. Stops at the first key: cheaper than [`Db::len`].
+    /// Whether there is no key. Stops at the first key: cheaper than [`Keyspace::len`].
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn is_empty(&self) -> Result<bool> {
         self.moment().is_empty()
     }
@@ -171,7 +171,7 @@ impl Db {
     /// snapshot that is older than the last count.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -185,18 +185,18 @@ impl Db {
         self.moment().count(range)
     }
 
-    /// Exact number of keys that start with `prefix`. Cost: as [`Db::count`].
+    /// Exact number of keys that start with `prefix`. Cost: as [`Keyspace::count`].
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
         self.moment().count_prefix(prefix)
     }
 
-    /// Exact number of keys below `key`, whether or not it is there itself. Cost: as [`Db::count`].
+    /// Exact number of keys below `key`, whether or not it is there itself. Cost: as [`Keyspace::count`].
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -211,26 +211,27 @@ impl Db {
     }
 
     /// The pair with exactly `i` keys below; `None` if there are not so many. It is found by counting: a few dozen times what
-    /// [`Db::count`] costs, some hundred microseconds for millions of keys.
+    /// [`Keyspace::count`] costs, some hundred microseconds for millions of keys.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Keyspace::get`].
     pub fn nth(&self, i: u64) -> Result<Option<(Key, Value)>> {
         self.moment().nth(i)
     }
 
-    /// A consistent view of everything that is visible now. Of a closed database: one that answers `Closed`. As long as it
-    /// or a clone lives, [`Db::space`] names it.
+    /// A consistent view of everything that is visible now, in this keyspace; [`Snapshot::keyspace`] gives the others at the
+    /// same moment. Of a closed database: one that answers `Closed`; of a dropped keyspace: `NoKeyspace`. As long as it or a
+    /// clone lives, [`Db::space`](crate::Db::space) names it.
     pub fn snapshot(&self) -> Snapshot {
         self.moment().held(&self.inner.pins)
     }
 
     /// A snapshot for one call.
     fn moment(&self) -> Snapshot {
-        let (space, path) = (self.inner.space, Arc::clone(&self.inner.path));
-        match self.inner.view() {
-            Ok(view) => Snapshot::new(view.for_scans(), space, path),
-            Err(_) => Snapshot::closed(self.last_seq(), space, path),
+        let (id, path) = (self.id, Arc::clone(&self.inner.path));
+        match self.view() {
+            Ok(view) => Snapshot::new(view.for_scans(), id, path),
+            Err(error) => Snapshot::refused(&error, self.inner.engine.set.visible().0, id, path),
         }
     }
 }

@@ -1,0 +1,40 @@
+//! Commands on the time that keys have to live: `expire`, `ttl`, `persist`.
+
+use super::keys::not_found;
+use crate::args::{Expire, Persist, TtlOf};
+use crate::durations;
+use crate::failure::Result;
+use crate::output::Format;
+use crate::session::{Session, bytes};
+use halodb::{Ttl, TtlState};
+
+/// `expire KEY DURATION`: answers `OK`.
+pub(crate) fn expire(session: &mut Session, expire: &Expire) -> Result<()> {
+    change(session, bytes(&expire.key), Ttl::After(expire.after))
+}
+
+/// `persist KEY`: answers `OK`.
+pub(crate) fn persist(session: &mut Session, persist: &Persist) -> Result<()> {
+    change(session, bytes(&persist.key), Ttl::Never)
+}
+
+/// `ttl KEY`: writes how long the key will live.
+pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<()> {
+    let left = match session.db()?.ttl(bytes(&ttl.key))? {
+        TtlState::Missing => return Err(not_found()),
+        TtlState::Never => None,
+        TtlState::In(left) => Some(left),
+    };
+    if format.is_json() {
+        let ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        return session.out.line(serde_json::json!({ "ttl_ms": ms }).to_string());
+    }
+    session.out.line(left.map_or_else(|| "never".to_owned(), durations::show))
+}
+
+fn change(session: &mut Session, key: &[u8], ttl: Ttl) -> Result<()> {
+    if !session.db()?.expire(key, ttl)? {
+        return Err(not_found());
+    }
+    session.out.line("OK")
+}

@@ -1,0 +1,98 @@
+//! Writing without looking at what was there before.
+
+use halodb_partition::{self as partition, Expect};
+
+use super::Keyspace;
+use crate::space_id::check_value;
+use crate::{Batch, Commit, Condition, Result, WriteOptions};
+
+impl Keyspace {
+    /// Sets a key. When it returns, the write is visible, and as durable as the database was opened for
+    /// ([`Builder::durability`](crate::Builder::durability); by default it survives a power cut).
+    ///
+    /// Waits while memory is full of writes that are not merged yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an illegal key or value, `Full` if the log finds no disk space: nothing was written.
+    /// `Io`: memory is full, and merging it failed: nothing was written. `Poisoned`: a write or sync failed, and whether
+    /// this one survives is known only after the database is opened again. `Closed`, `Busy`, `Forked`, `NoKeyspace`.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
+        let batch = self.single_put(key.as_ref(), value.as_ref(), 0)?;
+        self.commit(&batch, self.inner.durability)
+    }
+
+    /// Sets a key with a durability of its own, for a time, and under a condition; `None` if the condition does not hold, and
+    /// nothing was written.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::{Condition, WriteOptions};
+    /// let once = WriteOptions::new().condition(Condition::IfAbsent);
+    /// assert!(db.put_with("leader", "node 1", &once)?.is_some());
+    /// assert!(db.put_with("leader", "node 2", &once)?.is_none());
+    /// assert_eq!(db.get("leader")?.as_deref(), Some(&b"node 1"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: &WriteOptions,
+    ) -> Result<Option<Commit>> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let level = options.durability.unwrap_or(self.inner.durability);
+        let Some(at_ms) = options.ttl.expires_at_ms(self.inner.engine.now_ms()) else {
+            return self.put_keeping(key, value, options.condition, level);
+        };
+        let batch = self.single_put(key, value, at_ms)?;
+        let expect = match options.condition {
+            Condition::Always => return self.commit(&batch, level).map(Some),
+            Condition::IfAbsent => Expect::Absent,
+            Condition::IfPresent => Expect::Present,
+        };
+        let key = self.id.encode(key)?;
+        let lsn = self.commit_if(&batch, (key.as_bytes(), expect), level)?;
+        Ok(lsn.map(|lsn| Commit { seq: lsn.0 }))
+    }
+
+    /// Removes a key; whether it was there. Nothing is written if it was not.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`].
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let key = self.id.encode(key.as_ref())?;
+        let mut batch = partition::Batch::new();
+        batch.delete(key.as_bytes());
+        let condition = (key.as_bytes(), Expect::Present);
+        let lsn = self.commit_if(&batch, condition, self.inner.durability)?;
+        Ok(lsn.is_some())
+    }
+
+    /// Removes everything in this keyspace, in one step: one small record in the log, however much there is. Space is returned by the
+    /// merges that follow. Snapshots taken before still show what was there.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`].
+    pub fn clear(&self) -> Result<Commit> {
+        let mut batch = partition::Batch::new();
+        batch.delete_range(&self.id.start(), Some(&self.id.end()));
+        self.commit(&batch, self.inner.durability)
+    }
+
+    /// A batch that writes to this keyspace, and to others ([`Batch::put_in`]): all of it applies, or nothing.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.clone())
+    }
+
+    fn single_put(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<partition::Batch> {
+        let key = self.id.encode(key)?;
+        check_value(value)?;
+        let mut batch = partition::Batch::new();
+        batch.put_until(key.as_bytes(), value, expires_at_ms);
+        Ok(batch)
+    }
+}
