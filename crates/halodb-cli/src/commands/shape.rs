@@ -33,6 +33,7 @@ pub(crate) fn stats(session: &mut Session, format: Format) -> Result<()> {
         .number("log_syncs_since_open", stats.wal.syncs, Unit::Count)
         .number("commits_since_open", stats.commits, Unit::Count)
         .number("merges_since_open", stats.merges, Unit::Count)
+        .number("sweeps_since_open", stats.sweeps, Unit::Count)
         .number("stalls_since_open", stats.stalls, Unit::Count)
         .number("last_visible_seq", stats.visible, Unit::Count)
         .number("last_durable_seq", stats.durable, Unit::Count)

@@ -2,6 +2,7 @@
 
 use crate::*;
 use halodb_partition::{BehindGaps, ErrorKind, Expect, Life, Outcome, ReadSet, Validated};
+use halodb_vfs::sim::{CrashMode, Fault, Repeat};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// When the tests begin, by the machine's clock.
@@ -225,18 +226,33 @@ fn a_sweep_takes_what_has_expired_and_leaves_the_rest_where_it_is() {
 }
 
 #[test]
-fn a_full_disk_stops_time_and_not_the_database() {
-    use halodb_vfs::sim::{Fault, Repeat};
-    let disk = SimVfs::new();
-    let set = open_at(&disk, T);
-    put_until(&set, "k", "v", T + 60_000, T);
-    // A mark needs no new space in the log: what fails is its write, and that poisons as any other.
-    disk.inject(0, Fault::Errno(28), Repeat::Sticky);
-    let kept = set.tick(T + 30_000);
-    assert!(kept.is_ok() || kept.is_err_and(|e| e.kind() == ErrorKind::Poisoned));
-    assert!(set.time_ms() <= T + 10_000, "time does not pass what is durable");
-    assert_eq!(get(&set, "k").as_deref(), Some("v"));
-    disk.heal();
+fn a_mark_that_cannot_be_made_stops_time_and_brings_nothing_back() {
+    let mut stopped = 0;
+    for fault in [Fault::Errno(28), Fault::Errno(5), Fault::Short] {
+        for call in 0..8 {
+            for repeat in [Repeat::Once, Repeat::Sticky] {
+                let disk = SimVfs::new();
+                let set = open_at(&disk, T);
+                put_until(&set, "soon", "", T + 9_000, T);
+                put_until(&set, "late", "", T + 15_000, T);
+                disk.inject(call, fault, repeat);
+                let ticked = set.tick(T + 15_000);
+                disk.heal();
+                let told = ticked.as_ref().err().map(halodb_partition::Error::kind);
+                assert!(told.is_none_or(|kind| kind == ErrorKind::Poisoned), "{ticked:?}");
+                let time = set.time_ms();
+                assert!(ticked.is_err() || time == T + 15_000);
+                assert!(ticked.is_ok() || time <= T + 10_000, "time passed a mark that is not durable");
+                stopped += u32::from(ticked.is_err());
+                let there = keys(&set.snapshot());
+                drop(set);
+                let set = open_at(&disk.restart_process(), T);
+                assert!(set.time_ms() >= time);
+                assert!(keys(&set.snapshot()).iter().all(|key| there.contains(key)), "{there:?} before");
+            }
+        }
+    }
+    assert!(stopped >= 6, "{stopped} of the faults met the mark");
 }
 
 #[test]
@@ -257,4 +273,37 @@ fn salvage_keeps_expiries() {
     assert_eq!(keys(&set.snapshot()), ["in the log", "in the tree"]);
     set.tick(T + 5_000).unwrap();
     assert_eq!(keys(&set.snapshot()), ["in the log"]);
+}
+
+#[test]
+fn at_no_moment_does_a_loss_of_power_bring_back_what_readers_have_seen_expire() {
+    let disk = SimVfs::new();
+    let set = open_at(&disk, T);
+    // How far the disk was, the time that was seen then, and the keys that were there, of those put before.
+    let mut seen = Vec::new();
+    for i in 0..12u64 {
+        let now = T + i * 3_000;
+        put_until(&set, &format!("{i:02}"), "", now + 4_000, now);
+        match i % 4 {
+            3 => merge_at(&set, now),
+            _ => set.tick(now + 1_000).unwrap(),
+        }
+        seen.push((disk.ops(), set.time_ms(), keys(&set.snapshot())));
+    }
+    drop(set);
+    let mut images = 0;
+    for at in (0..=disk.ops()).step_by(3) {
+        let Some(before) = seen.iter().rposition(|(ops, ..)| *ops <= at) else { continue };
+        let (_, time, there) = &seen[before];
+        for (i, mode) in CrashMode::ALL.iter().enumerate() {
+            let set = open_at(&disk.crash_image(at, *mode, at + i as u64), T);
+            assert!(set.time_ms() >= *time, "{} ms back, at {at} {mode:?}", time - set.time_ms());
+            for i in 0..=before {
+                let key = format!("{i:02}");
+                assert!(there.contains(&key) || get(&set, &key).is_none(), "{key} is back, at {at} {mode:?}");
+            }
+            images += 1;
+        }
+    }
+    assert!(images > 150, "{images} images");
 }
