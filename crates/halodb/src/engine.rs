@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
+use halodb_partition::{
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Snapshot, Validated,
+};
 
 use crate::clock::now_ms;
 use crate::gate::{Gate, Turn};
@@ -51,6 +53,21 @@ impl Engine {
             self.announce(batch);
         }
         Ok(outcome)
+    }
+
+    /// Commits a batch if nothing that was read was written since the snapshot.
+    pub(crate) fn commit_validated(
+        &self,
+        batch: &partition::Batch,
+        snapshot: &Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, now_ms()))?;
+        if let Validated::Committed(_) = answer {
+            self.announce(batch);
+        }
+        Ok(answer)
     }
 
     /// Wakes the workers when enough was written for them to have something to do.
