@@ -7,8 +7,9 @@
 use super::config::Setup;
 use super::cursor;
 use super::ops::{self, Direction, Move, Op, Write};
+use super::transactions::{self, Ended, Read};
 use halodb::pager;
-use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
+use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet, Validated};
 use halodb::vfs::Vfs;
 use halodb::{Db, Depth, Durability};
 use std::borrow::Cow;
@@ -89,6 +90,15 @@ pub trait Engine: Sized {
     fn last_number(&self) -> u64 {
         0
     }
+    /// What it gives as a transaction that was begun.
+    type Transaction;
+    /// Begins a transaction.
+    fn begin(&self) -> Answer<Self::Transaction>;
+    /// What each of a transaction's reads finds; may be asked again.
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>>;
+    /// Commits a transaction that did these reads, with these writes.
+    fn finish(&mut self, open: Self::Transaction, reads: &[Read], writes: &[Write], level: Durability)
+    -> Answer<Ended>;
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -217,6 +227,47 @@ impl Engine for Partitions {
         self.last_number
     }
 
+    type Transaction = partition::Basis;
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok(self.set.basis())
+    }
+
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let view = open.snapshot();
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = View::get(view, &key)?;
+                Ok(value.map(|value| (key, value)).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                view.scan(Bound::Included(&from), transactions::end(to.as_deref()), Direction::Forward, usize::MAX)
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        open: Self::Transaction,
+        reads: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        let (batch, reads) = (Self::batch(writes), transactions::read_set(reads));
+        let answer = self.unstalled(|set, now| set.commit_validated(&batch, open.snapshot(), &reads, level, now))?;
+        Ok(match answer {
+            Validated::Committed(number) => {
+                self.last_number = number.0;
+                Ended::Committed
+            }
+            Validated::Conflict(_) => Ended::Conflict,
+            Validated::TooOld => Ended::TooOld,
+        })
+    }
+
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
         Ok(self.set.get(key)?.map(|value| value.to_vec()))
     }
@@ -325,6 +376,17 @@ impl Engine for Facade {
                 let clear = vec![Write::DeleteRange(ops::CLEAR, None)];
                 Some(Cow::Owned(Op::Commit(clear, Durability::Sync)))
             }
+            Op::Finish(which, writes, level) if writes.iter().any(is_range) => {
+                Some(Cow::Owned(Op::Finish(*which, vec![Write::DeleteRange(ops::CLEAR, None)], *level)))
+            }
+            // Its deletes look whether there is anything to delete, which counts as a read that no workload means.
+            Op::Finish(which, writes, level) => {
+                let blind = |write: &Write| match *write {
+                    Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
+                    ref write => write.clone(),
+                };
+                Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
+            }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
             Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
             op => Some(Cow::Borrowed(op)),
@@ -358,6 +420,56 @@ impl Engine for Facade {
             Expect::Present => halodb::Condition::IfPresent,
         };
         Ok(self.db.put_with(key, value, &options)?.is_some())
+    }
+
+    type Transaction = halodb::Transaction;
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok(self.db.begin()?)
+    }
+
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = open.get(&key)?;
+                Ok(value.map(|value| (key, value.to_vec())).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                let pairs = open.range::<&[u8]>((Bound::Included(&from[..]), transactions::end(to.as_deref())));
+                pairs
+                    .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(Refusal::from))
+                    .collect()
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        mut open: Self::Transaction,
+        _: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        open.set_durability(level);
+        for write in writes {
+            match write {
+                Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
+                // A put by now, see `adapt`.
+                Write::Delete(key) => drop(open.delete(ops::key(*key))?),
+                Write::DeleteRange(..) => open.clear(),
+            }
+        }
+        match open.commit() {
+            Ok(_) => Ok(Ended::Committed),
+            Err(e) if e.kind() == halodb::ErrorKind::Conflict && e.to_string().starts_with("too much") => {
+                Ok(Ended::TooOld)
+            }
+            Err(e) if e.kind() == halodb::ErrorKind::Conflict => Ok(Ended::Conflict),
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {

@@ -132,6 +132,8 @@ pub const ALL: &[Mutant] = &[
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
     crash("partition.count-asks-tree-only", "a count does not look under a key in older memtables"),
     crash("partition.count-merged-twice", "a count takes a key that is merged already from the memtable as well"),
+    crash("partition.validate-without-ranges", "a commit overlooks keys that were written in a range it rests on"),
+    crash("partition.validate-without-merged", "a commit overlooks writes that were merged since its snapshot"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
 ];
 
