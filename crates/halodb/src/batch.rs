@@ -1,13 +1,15 @@
 //! [`Batch`]: writes that apply whole or not at all.
 
 use std::fmt;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use halodb_partition as partition;
 use halodb_wal::Durability;
 
-use crate::keyspace::Member;
+use crate::keyspace::{Member, half_open};
 use crate::space_id::{SpaceId, check_value};
+use crate::span::Span;
 use crate::{Commit, Error, Keyspace, Result};
 
 /// Writes that apply whole or not at all, whatever happens: no reader and no crash ever shows a part of them.
@@ -93,6 +95,26 @@ impl Batch {
     pub fn delete_in(mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Self {
         self.add_delete(keyspace.id, key.as_ref());
         self.enlist(keyspace);
+        self
+    }
+
+    /// Removes the keys of a range of the keyspace that gave the batch, those that earlier writes of this batch put there among
+    /// them; later ones stay.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("row/1", "old").put("row/2", "old").commit()?;
+    /// db.batch().delete_range("row/".."row0").put("row/1", "new").commit()?;
+    /// assert_eq!(db.len()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(mut self, range: impl RangeBounds<K>) -> Self {
+        if let Some(span) = Span::of(self.keys.id, range) {
+            let (start, end) = half_open(&span);
+            self.inner.delete_range(&start, end.as_deref());
+            self.enlist_own();
+        }
         self
     }
 

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use halodb_partition::{
-    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Snapshot, Validated,
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
 };
 
 use crate::clock::now_ms;
@@ -59,7 +59,7 @@ impl Engine {
     pub(crate) fn commit_validated(
         &self,
         batch: &partition::Batch,
-        snapshot: &Snapshot,
+        snapshot: &partition::Snapshot,
         reads: &ReadSet,
         level: Durability,
     ) -> Result<Validated> {
@@ -68,6 +68,16 @@ impl Engine {
             self.announce(batch);
         }
         Ok(answer)
+    }
+
+    /// Removes a range of stored keys if every condition holds.
+    pub(crate) fn delete_range(
+        &self,
+        range: (&[u8], Option<&[u8]>),
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+    ) -> Result<Removal> {
+        self.gate.when_room(|| self.set.delete_range(range, conditions, level, now_ms()))
     }
 
     /// Wakes the workers when enough was written for them to have something to do.

@@ -99,7 +99,7 @@ pub use pins::HeldSnapshot;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use transaction::{Transaction, TransactionIter, TransactionKeyspace};
-pub use write::{Commit, Condition, WriteOptions};
+pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{

@@ -1,5 +1,7 @@
-//! What goes into a write beside key and value, and what comes out: [`WriteOptions`], [`Condition`], [`Commit`].
+//! What goes into a write beside key and value, and what comes out: [`WriteOptions`], [`Condition`], [`Commit`], [`Cas`],
+//! [`Update`].
 
+use halodb_partition::Value;
 use halodb_wal::Durability;
 
 /// The answer to a write.
@@ -58,4 +60,25 @@ pub enum Condition {
     IfAbsent,
     /// Only if the key is present.
     IfPresent,
+}
+
+/// The answer of [`compare_and_swap`](crate::Keyspace::compare_and_swap).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cas {
+    /// The value was the expected one, and is the new one.
+    Swapped,
+    /// The value is another one; nothing was written.
+    Mismatch {
+        /// The value that the key has; `None`: it is absent.
+        current: Option<Value>,
+    },
+}
+
+/// The answer of [`update`](crate::Keyspace::update): the value before and after, `None` where the key is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The value just before.
+    pub before: Option<Value>,
+    /// The value that was written, or that was left if it is the same.
+    pub after: Option<Value>,
 }

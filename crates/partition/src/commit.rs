@@ -10,11 +10,13 @@
 
 use crate::batch::{self, Op};
 use crate::set::{PartitionSet, Shared};
+use crate::snapshot::Snapshot;
 use crate::version::{Layer, SetVersion};
 use crate::{Batch, Error, ErrorKind, Result};
 use halodb_memtable::{Entry, Memtable};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +36,28 @@ pub enum Outcome {
     Committed(Lsn),
     /// The first condition that failed, by index; nothing was written.
     Failed(usize),
+}
+
+/// What a range delete did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Every condition held.
+    Removed {
+        /// Number of the commit.
+        lsn: Lsn,
+        /// Keys that were there just before.
+        keys: u64,
+    },
+    /// The first condition that failed, by index; nothing was written.
+    Failed(usize),
+}
+
+/// What a commit keeps for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pin {
+    Nothing,
+    /// The state just before it.
+    Before,
 }
 
 /// A batch ready for the section: what goes where.
@@ -74,6 +98,46 @@ impl PartitionSet {
         level: Durability,
         now_ms: u64,
     ) -> Result<Outcome> {
+        Ok(self.commit_pinning(batch, conditions, level, now_ms, Pin::Nothing)?.0)
+    }
+
+    /// Removes the keys from `start` on and below `end` (none: to the last key) if every condition holds, and says how many
+    /// there were just before. No other commit comes between.
+    ///
+    /// Cost: as [`PartitionSet::commit`] of one range delete, and then as [`Snapshot::count`](crate::Snapshot::count), outside the
+    /// section.
+    ///
+    /// # Errors
+    /// As [`PartitionSet::commit_if`]. If a page cannot be read, the keys are removed, but it is not known how many there
+    /// were.
+    pub fn delete_range(
+        &self,
+        (start, end): (&[u8], Option<&[u8]>),
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+        now_ms: u64,
+    ) -> Result<Removal> {
+        let mut batch = Batch::new();
+        batch.delete_range(start, end);
+        match self.commit_pinning(&batch, conditions, level, now_ms, Pin::Before)? {
+            (Outcome::Committed(lsn), Some(before)) => {
+                let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+                Ok(Removal::Removed { lsn, keys: before.count(Bound::Included(start), end)? })
+            }
+            (Outcome::Committed(_), None) => unreachable!("a batch that is not empty is pinned"),
+            (Outcome::Failed(number), _) => Ok(Removal::Failed(number)),
+        }
+    }
+
+    /// As [`PartitionSet::commit_if`], with a view of the state just before, if it is wanted and something was committed.
+    fn commit_pinning(
+        &self,
+        batch: &Batch,
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+        now_ms: u64,
+        pin: Pin,
+    ) -> Result<(Outcome, Option<Snapshot>)> {
         let shared = &*self.shared;
         shared.ensure_writable()?;
         let ops = batch.ops();
@@ -105,23 +169,25 @@ impl PartitionSet {
             if let Some(failed) = judged.failed {
                 drop(section);
                 shared.await_durable(judged.depends_on, level)?;
-                return Ok(Outcome::Failed(failed));
+                return Ok((Outcome::Failed(failed), None));
             }
             if batch.is_empty() {
                 drop(section);
                 shared.await_durable(judged.depends_on, level)?;
-                return Ok(Outcome::Committed(shared.snapshot().lsn()));
+                return Ok((Outcome::Committed(shared.snapshot().lsn()), None));
             }
             if !shared.freeze_full(&mut section, &prepared.touched) {
                 continue;
             }
             let lsn = shared.append(&mut section, payload, &prepared, level, now_ms)?;
+            // The memtables have all that is older by now, visible or not.
+            let before = (pin == Pin::Before).then(|| shared.just_before(lsn));
             drop(section);
             shared.written(&prepared, now_ms);
             // What was judged need not be pinned while a disk is waited for.
             drop((current, snapshot));
             shared.acknowledge(lsn, level)?;
-            return Ok(Outcome::Committed(lsn));
+            return Ok((Outcome::Committed(lsn), before));
         }
     }
 }
@@ -215,6 +281,11 @@ impl Shared {
             return Ok(());
         }
         self.wal.wait(lsn, level).map_err(|e| self.log_failed(e))
+    }
+
+    /// In the section: the state just before a record that was appended in it.
+    fn just_before(&self, lsn: Lsn) -> Snapshot {
+        Snapshot::new(self.versions.load(), Lsn(lsn.0 - 1), self.router)
     }
 
     /// In the section: the record, and its entries, not yet visible.

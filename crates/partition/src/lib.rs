@@ -59,6 +59,7 @@ mod jobs;
 mod manifest;
 mod merge;
 mod multi;
+mod newest;
 mod nth;
 mod open;
 mod options;
@@ -81,7 +82,7 @@ mod version;
 
 pub use batch::{Batch, Op, decode};
 pub use check::{CheckReport, Depth, Finding};
-pub use commit::{Expect, Outcome};
+pub use commit::{Expect, Outcome, Removal};
 pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
 pub use doctor::{Ailment, Diagnosis, Health, diagnose};

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome, ReadSet, Validated};
+use halodb_vfs::mutant;
 use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
 
@@ -232,6 +233,8 @@ impl Inner {
         condition: Option<(&[u8], Expect)>,
         level: Durability,
     ) -> Result<Option<Lsn>> {
+        // A planted fault writes to keyspaces whether or not they are there.
+        let members = if mutant("halodb.membership-unjudged") { &[] } else { members };
         let conditions: Vec<_> = members.iter().map(|m| (&*m.entry, Expect::Present)).chain(condition).collect();
         match self.writable()?.commit_if(batch, &conditions, level)? {
             Outcome::Committed(lsn) => Ok(Some(lsn)),

@@ -8,9 +8,13 @@
 //! number: a write is before the drop, which then removes it, or it is refused. Reads look at a flag that the drop sets
 //! before it returns. The default keyspace cannot be dropped, and pays for none of this.
 
+mod range;
 mod read;
+mod revise;
 mod transact;
 mod write;
+
+pub(crate) use range::half_open;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,305 @@
+//! Writing what depends on what is there: read, decide, and commit if nothing of what was read was written meanwhile;
+//! otherwise again.
+//!
+//! Every attempt begins with the newest state, visible or not (`halodb_partition::PartitionSet::newest`), so that changes of
+//! one key by many threads follow each other into one group of the log, instead of each waiting for the disk before the
+//! next may look. An answer that needs no commit waits until what it rests on is visible, and as durable as a write would
+//! have been.
+//!
+//! Nothing is locked while a user's closure runs. The keyspace's entry in the catalogue is part of what was read.
+
+use std::ops::Bound;
+
+use halodb_partition::{self as partition, ReadSet, Validated};
+
+use super::Keyspace;
+use crate::space_id::{EncodedKey, check_value};
+use crate::span::Span;
+use crate::{Cas, Error, ErrorKind, Key, Result, Update, Value};
+
+/// What one attempt wants.
+enum Wish<T> {
+    /// To commit these writes and to answer.
+    Write(partition::Batch, T),
+    /// To answer and to write nothing.
+    Keep(T),
+}
+
+/// Which end of a keyspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    First,
+    Last,
+}
+
+impl Keyspace {
+    /// Sets a key; the value that it had before, if it was there. No other write comes between.
+    ///
+    /// # Errors
+    /// As [`Keyspace::put`], and `Corrupt`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert_eq!(db.insert("k", "1")?, None);
+    /// assert_eq!(db.insert("k", "2")?.as_deref(), Some(&b"1"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let value = value.as_ref();
+        check_value(value)?;
+        self.revise_key(key.as_ref(), |key, old| Ok(Wish::Write(setting(key, Some(value)), old)))
+    }
+
+    /// Removes a key; the value that it had, if it was there. Nothing is written if it was not.
+    ///
+    /// # Errors
+    /// As [`Keyspace::insert`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "1")?;
+    /// assert_eq!(db.remove("k")?.as_deref(), Some(&b"1"[..]));
+    /// assert_eq!(db.remove("k")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        self.revise_key(key.as_ref(), |key, old| {
+            Ok(if old.is_some() { Wish::Write(setting(key, None), old) } else { Wish::Keep(old) })
+        })
+    }
+
+    /// Sets a key to `new` if its value is `expected`; `None` stands for "absent" in both. No other write comes between.
+    ///
+    /// # Errors
+    /// As [`Keyspace::insert`]. That the value is another one is no error, but [`Cas::Mismatch`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::Cas;
+    /// assert_eq!(db.compare_and_swap("owner", None, Some(b"node 1"))?, Cas::Swapped);
+    /// match db.compare_and_swap("owner", None, Some(b"node 2"))? {
+    ///     Cas::Swapped => unreachable!("there is an owner"),
+    ///     Cas::Mismatch { current } => assert_eq!(current.as_deref(), Some(&b"node 1"[..])),
+    /// }
+    /// assert_eq!(db.compare_and_swap("owner", Some(b"node 1"), None)?, Cas::Swapped);
+    /// assert!(!db.contains("owner")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compare_and_swap(&self, key: impl AsRef<[u8]>, expected: Option<&[u8]>, new: Option<&[u8]>) -> Result<Cas> {
+        check_value(new.unwrap_or_default())?;
+        self.revise_key(key.as_ref(), |key, current| {
+            Ok(match (current.as_deref() == expected, expected == new) {
+                (false, _) => Wish::Keep(Cas::Mismatch { current }),
+                (true, true) => Wish::Keep(Cas::Swapped),
+                (true, false) => Wish::Write(setting(key, new), Cas::Swapped),
+            })
+        })
+    }
+
+    /// Sets a key to what `f` makes of its value; `None` stands for "absent" on both sides, and giving back what was there
+    /// writes nothing.
+    ///
+    /// `f` runs again if somebody else wrote the key meanwhile, so it should be quick and only compute. It may be shown values
+    /// that other threads are just writing. Nothing is locked while it runs.
+    ///
+    /// # Errors
+    /// As [`Keyspace::insert`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let append = |old: Option<&[u8]>| Some([old.unwrap_or_default(), b"x"].concat());
+    /// db.update("log", append)?;
+    /// let update = db.update("log", append)?;
+    /// assert_eq!(update.before.as_deref(), Some(&b"x"[..]));
+    /// assert_eq!(update.after.as_deref(), Some(&b"xx"[..]));
+    /// assert_eq!(db.update("log", |_| None)?.after, None); // removes it
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update(&self, key: impl AsRef<[u8]>, mut f: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> Result<Update> {
+        self.revise_key(key.as_ref(), |key, before| {
+            let new = f(before.as_deref());
+            check_value(new.as_deref().unwrap_or_default())?;
+            let is_same = before.as_deref() == new.as_deref();
+            let after = new.as_deref().map(Value::from);
+            let update = Update { before, after };
+            Ok(if is_same { Wish::Keep(update) } else { Wish::Write(setting(key, new.as_deref()), update) })
+        })
+    }
+
+    /// Adds `by` to the number that a key holds, and gives the sum; an absent key holds 0. The number is stored as decimal
+    /// text, so that it reads the same in every tool.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the value is no decimal number from -2^63 to 2^63 - 1, or the sum is none; nothing was written then.
+    /// Those of [`Keyspace::insert`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert_eq!(db.increment("visits", 1)?, 1);
+    /// assert_eq!(db.increment("visits", 41)?, 42);
+    /// assert_eq!(db.get("visits")?.as_deref(), Some(&b"42"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
+        self.revise_key(key.as_ref(), |key, old| {
+            Ok(match sum(old.as_deref(), by) {
+                Ok(sum) => Wish::Write(setting(key, Some(sum.to_string().as_bytes())), Ok(sum)),
+                Err(error) => Wish::Keep(Err(error)),
+            })
+        })?
+    }
+
+    /// Removes the pair with the smallest key and gives it; `None` if there is no key. Of several threads that do so at the same
+    /// time each gets another pair.
+    ///
+    /// Cost: as [`Keyspace::first`], which steps over the keys that were removed at this end and are not merged yet.
+    ///
+    /// # Errors
+    /// As [`Keyspace::insert`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let jobs = db.keyspace("jobs")?;
+    /// jobs.batch().put("0001", "sweep").put("0002", "cook").commit()?;
+    /// let (_, job) = jobs.pop_first()?.expect("two jobs");
+    /// assert_eq!(&job[..], b"sweep");
+    /// assert_eq!(jobs.len()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pop_first(&self) -> Result<Option<(Key, Value)>> {
+        self.pop(End::First)
+    }
+
+    /// As [`Keyspace::pop_first`], at the other end.
+    ///
+    /// # Errors
+    /// As [`Keyspace::insert`].
+    pub fn pop_last(&self) -> Result<Option<(Key, Value)>> {
+        self.pop(End::Last)
+    }
+
+    fn pop(&self, end: End) -> Result<Option<(Key, Value)>> {
+        let all = Span::all(self.id);
+        let (start, stop) = all.bounds();
+        self.revise(|newest, reads| {
+            let mut cursor = newest.cursor();
+            match end {
+                End::First => cursor.seek(&self.id.start())?,
+                End::Last => cursor.seek_back(&self.id.end())?,
+            }
+            let Some(key) = cursor.key().filter(|key| all.is_above_lower(key) && all.is_below_upper(key)) else {
+                return Ok(Wish::Keep(None));
+            };
+            // Nothing may have come before it, or gone.
+            match end {
+                End::First => reads.add_range(start, Bound::Included(key)),
+                End::Last => reads.add_range(Bound::Included(key), stop),
+            }
+            let mut batch = partition::Batch::new();
+            batch.delete(key);
+            let pair = (Key::from(self.id.decode(key)), Value::from(cursor.value()?.unwrap_or_default()));
+            Ok(Wish::Write(batch, Some(pair)))
+        })
+    }
+
+    /// [`Keyspace::revise`] of one key.
+    fn revise_key<T>(
+        &self,
+        key: &[u8],
+        mut decide: impl FnMut(&EncodedKey, Option<Value>) -> Result<Wish<T>>,
+    ) -> Result<T> {
+        let key = self.id.encode(key)?;
+        self.revise(|newest, reads| {
+            reads.add_key(key.as_bytes());
+            decide(&key, newest.get(key.as_bytes())?)
+        })
+    }
+
+    /// Lets `decide` look at the newest state until nobody wrote what it read before its wish was fulfilled.
+    fn revise<T>(&self, mut decide: impl FnMut(&partition::Snapshot, &mut ReadSet) -> Result<Wish<T>>) -> Result<T> {
+        let level = self.inner.durability;
+        loop {
+            // Entered only for the look and for the commit: the closure may use the database, and others may close it.
+            let newest = self.inner.writable()?.set.newest();
+            let mut reads = ReadSet::new();
+            if let Some(member) = self.member() {
+                reads.add_key(&member.entry);
+                if newest.get_with(&member.entry, |_| ())?.is_none() {
+                    self.inner.writable()?.set.wait_settled(newest.lsn(), level)?;
+                    return Err(member.gone());
+                }
+            }
+            match decide(&newest, &mut reads)? {
+                Wish::Keep(answer) => {
+                    self.inner.writable()?.set.wait_settled(newest.lsn(), level)?;
+                    return Ok(answer);
+                }
+                Wish::Write(batch, answer) => {
+                    let done = self.inner.writable()?.commit_validated(&batch, &newest, &reads, level)?;
+                    if let Validated::Committed(_) = done {
+                        return Ok(answer);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The write that sets a key, or removes it.
+fn setting(key: &EncodedKey, value: Option<&[u8]>) -> partition::Batch {
+    let mut batch = partition::Batch::new();
+    match value {
+        Some(value) => batch.put(key.as_bytes(), value),
+        None => batch.delete(key.as_bytes()),
+    }
+    batch
+}
+
+fn sum(old: Option<&[u8]>, by: i64) -> Result<i64> {
+    let old = match old {
+        None => 0,
+        Some(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| {
+            let len = bytes.len();
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("the value, of {len} bytes, is no decimal number from -2^63 to 2^63 - 1; it was left as it is"),
+            )
+        })?,
+    };
+    old.checked_add(by).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("{old} and {by} add up to more than 64 bits hold; the value was left as it is"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_decimal_text_of_64_bits() {
+        let check = |old: Option<&str>, by, expected: std::result::Result<i64, &str>| {
+            let found = sum(old.map(str::as_bytes), by);
+            match expected {
+                Ok(number) => assert_eq!(found.expect("a sum"), number),
+                Err(part) => assert!(found.unwrap_err().to_string().contains(part), "{old:?} + {by}"),
+            }
+        };
+        check(None, -3, Ok(-3));
+        check(Some("40"), 2, Ok(42));
+        check(Some("-9223372036854775808"), 1, Ok(-9223372036854775807));
+        check(Some("9223372036854775807"), 1, Err("add up"));
+        check(Some("-9223372036854775808"), -1, Err("add up"));
+        for text in ["", " 1", "1.5", "0x10", "9223372036854775808", "one"] {
+            check(Some(text), 1, Err("no decimal number"));
+        }
+    }
+}
