@@ -84,7 +84,7 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Commits a batch if nothing that was read in a snapshot was written since.
+    /// Commits a batch if nothing that was read was written since the snapshot.
     pub(crate) fn commit_validated(
         &self,
         batch: &partition::Batch,
@@ -92,11 +92,11 @@ impl Engine {
         reads: &ReadSet,
         level: Durability,
     ) -> Result<Validated> {
-        let done = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
-        if let Validated::Committed(_) = done {
+        let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
+        if let Validated::Committed(_) = answer {
             self.announce(batch);
         }
-        Ok(done)
+        Ok(answer)
     }
 
     /// Removes a range of stored keys if every condition holds.

@@ -7,10 +7,11 @@
 use super::config::Setup;
 use super::cursor;
 use super::ops::{self, Direction, Move, Op, START_MS, Write};
+use super::transactions::{self, Ended, Read};
 use halodb::pager;
-use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
+use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet, Validated};
 use halodb::vfs::Vfs;
-use halodb::{Db, Depth, Durability};
+use halodb::{Db, Depth, Durability, Keyspace};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
@@ -96,6 +97,15 @@ pub trait Engine: Sized {
     fn time_ms(&self) -> u64 {
         0
     }
+    /// What it gives as a transaction that was begun.
+    type Transaction;
+    /// Begins a transaction.
+    fn begin(&self) -> Answer<Self::Transaction>;
+    /// What each of a transaction's reads finds; may be asked again.
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>>;
+    /// Commits a transaction that did these reads, with these writes.
+    fn finish(&mut self, open: Self::Transaction, reads: &[Read], writes: &[Write], level: Durability)
+    -> Answer<Ended>;
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -233,6 +243,47 @@ impl Engine for Partitions {
         self.set.time_ms()
     }
 
+    type Transaction = partition::Basis;
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok(self.set.basis())
+    }
+
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let view = open.snapshot();
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = View::get(view, &key)?;
+                Ok(value.map(|value| (key, value)).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                view.scan(Bound::Included(&from), transactions::end(to.as_deref()), Direction::Forward, usize::MAX)
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        open: Self::Transaction,
+        reads: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        let (batch, reads) = (Self::batch(writes), transactions::read_set(reads));
+        let answer = self.unstalled(|set, now| set.commit_validated(&batch, open.snapshot(), &reads, level, now))?;
+        Ok(match answer {
+            Validated::Committed(number) => {
+                self.last_number = number.0;
+                Ended::Committed
+            }
+            Validated::Conflict(_) => Ended::Conflict,
+            Validated::TooOld => Ended::TooOld,
+        })
+    }
+
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
         Ok(self.set.get(key)?.map(|value| value.to_vec()))
     }
@@ -352,23 +403,121 @@ impl cursor::Walker for partition::Cursor {
     }
 }
 
-/// The database with its threads.
+/// The database with its threads, in a named keyspace between two others, whose keys must stay as they are.
 #[derive(Debug)]
 pub struct Facade {
     db: Db,
+    keys: Keyspace,
+    /// How often the keyspace was dropped and made anew.
+    renewed: u64,
+}
+
+/// The keyspace that workloads are about.
+const OWN: &str = "campaign";
+
+/// Those on its sides, by their ids.
+const NEIGHBOURS: [&str; 2] = ["in front", "behind"];
+
+impl Facade {
+    fn wrong<T>(text: impl Into<String>) -> Answer<T> {
+        Err(Refusal { kind: "Wrong".into(), text: text.into() })
+    }
+
+    /// Removes everything by dropping the keyspace; the one that is made instead knows nothing of it, and is not reached by
+    /// handles of the old one.
+    fn renew(&mut self) -> Answer<()> {
+        if !self.db.drop_keyspace(OWN)? {
+            return Self::wrong("the keyspace was not there to be dropped");
+        }
+        self.renewed += 1;
+        let old = std::mem::replace(&mut self.keys, self.db.keyspace(OWN)?);
+        match old.put("late", "") {
+            Err(e) if e.kind() == halodb::ErrorKind::NoKeyspace => Ok(()),
+            answer => Self::wrong(format!("a put into a dropped keyspace was answered {answer:?}")),
+        }
+    }
+
+    /// One write at the highest level, in one of the ways that there are for it.
+    fn write_one(&mut self, write: &Write) -> Answer<()> {
+        let held = |key: &[u8]| Ok::<_, Refusal>(self.keys.get(key)?.map(|value| value.to_vec()));
+        match write {
+            Write::Put(id, value) => {
+                let (key, new) = (ops::key(*id), value.bytes());
+                match value.fill % 4 {
+                    0 => drop(self.keys.put(&key, &new)?),
+                    1 => {
+                        let before = held(&key)?;
+                        let old = self.keys.insert(&key, &new)?.map(|value| value.to_vec());
+                        if old != before {
+                            return Self::wrong("an insert gave another value than a get before it");
+                        }
+                    }
+                    2 => drop(self.keys.update(&key, |_| Some(new.clone()))?),
+                    _ => match self.keys.compare_and_swap(&key, held(&key)?.as_deref(), Some(&new))? {
+                        halodb::Cas::Swapped => {}
+                        halodb::Cas::Mismatch { .. } => {
+                            return Self::wrong("a value was not the expected one, which a get gave just before");
+                        }
+                    },
+                }
+            }
+            Write::Delete(id) => {
+                let key = ops::key(*id);
+                let before = held(&key)?;
+                if self.keys.remove(&key)?.map(|value| value.to_vec()) != before {
+                    return Self::wrong("a remove gave another value than a get before it");
+                }
+            }
+            Write::DeleteRange(ops::CLEAR, None) => self.renew()?,
+            Write::DeleteRange(from, to) => {
+                let before = self.keys.len()?;
+                let (from, to) = ops::range(*from, *to);
+                let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
+                let after = self.keys.len()?;
+                if after + removed != before {
+                    return Self::wrong(format!("{removed} keys are said to be removed of {before}, and {after} are left"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies under no keyspace that is there, and what the neighbours lost or got.
+    fn strays(&self) -> Answer<Vec<String>> {
+        let mut findings = Vec::new();
+        let names = self.db.keyspaces()?;
+        let mut expected = 1 + 2 * (names.len() as u64 - 1);
+        for name in &names {
+            let len = self.db.find_keyspace(name)?.map_or(Ok(0), |keyspace| keyspace.len())?;
+            if NEIGHBOURS.contains(&name.as_str()) && len != 1 {
+                findings.push(format!("the keyspace `{name}` has {len} keys instead of 1"));
+            }
+            expected += len;
+        }
+        self.db.flush()?;
+        let found = self.db.check(Depth::Quick)?.keys;
+        if found != expected {
+            findings.push(format!("the trees hold {found} keys, the keyspaces and their catalogue {expected}"));
+        }
+        Ok(findings)
+    }
 }
 
 impl Engine for Facade {
     type View = halodb::Snapshot;
 
-    /// The facade has no range deletes but `clear`, at its own level of durability; its threads run the jobs, and it has
-    /// a clock of its own: what expires by the workload's clock is put for ever.
+    /// The facade's threads run the jobs, and it has a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
-        let is_range = |write: &Write| matches!(write, Write::DeleteRange(..));
         match op {
-            Op::Commit(batch, _) if batch.iter().any(is_range) => {
-                let clear = vec![Write::DeleteRange(ops::CLEAR, None)];
-                Some(Cow::Owned(Op::Commit(clear, Durability::Sync)))
+// Its deletes look whether there is anything to delete, which counts as a read that no workload means.
+            Op::Finish(which, writes, level) => {
+                let blind = |write: &Write| match *write {
+                    Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
+                    Write::DeleteRange(..) => Write::DeleteRange(ops::CLEAR, None),
+                    Write::Put(key, value) | Write::PutUntil(key, value, _) => Write::Put(key, value),
+                };
+                Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
             }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
             Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
@@ -380,17 +529,33 @@ impl Engine for Facade {
         let db = setup.builder(disk, dir, create).open()?;
         let report = db.open_report();
         let opened = Opened { clean: report.clean, dropped: report.dropped.clone() };
-        Ok((Facade { db }, opened))
+        for name in [NEIGHBOURS[0], OWN, NEIGHBOURS[1]] {
+            let keyspace = db.keyspace(name)?;
+            if NEIGHBOURS.contains(&name) {
+                keyspace.put("neighbour", name)?;
+            }
+        }
+        let keys = db.keyspace(OWN)?;
+        Ok((Facade { db, keys, renewed: 0 }, opened))
     }
 
     fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
-        let mut batch = self.db.batch().durability(level);
+        match writes {
+            [write] if level == Durability::Sync => return self.write_one(write),
+            [Write::DeleteRange(ops::CLEAR, None)] => return self.renew(),
+            _ => {}
+        }
+        let mut batch = self.keys.batch().durability(level);
         for write in writes {
             batch = match write {
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
                 Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
-                Write::DeleteRange(..) => return Ok(self.db.clear().map(drop)?),
+                Write::DeleteRange(from, to) => {
+                    let (from, to) = ops::range(*from, *to);
+                    let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                    batch.delete_range::<&[u8]>((Bound::Included(&from[..]), to))
+                }
             };
         }
         Ok(batch.commit().map(drop)?)
@@ -403,15 +568,67 @@ impl Engine for Facade {
             Expect::Absent => halodb::Condition::IfAbsent,
             Expect::Present => halodb::Condition::IfPresent,
         };
-        Ok(self.db.put_with(key, value, &options)?.is_some())
+        Ok(self.keys.put_with(key, value, &options)?.is_some())
+    }
+
+    /// With how often the keyspace had been renewed when it began.
+    type Transaction = (halodb::Transaction, u64);
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok((self.keys.begin()?, self.renewed))
+    }
+
+    fn read((open, _): &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = open.get(&key)?;
+                Ok(value.map(|value| (key, value.to_vec())).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                let pairs = open.range::<&[u8]>((Bound::Included(&from[..]), transactions::end(to.as_deref())));
+                pairs
+                    .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(Refusal::from))
+                    .collect()
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        (mut open, renewed): Self::Transaction,
+        _: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        open.set_durability(level);
+        for write in writes {
+            match write {
+                Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
+                // A put by now, see `adapt`.
+                Write::Delete(key) => drop(open.delete(ops::key(*key))?),
+                Write::DeleteRange(..) => open.clear(),
+            }
+        }
+        match open.commit() {
+            Ok(_) => Ok(Ended::Committed),
+            Err(e) if e.kind() == halodb::ErrorKind::Conflict => {
+                // That its keyspace is gone is reason enough, whatever it read.
+                let is_told = renewed == self.renewed && !e.to_string().starts_with("too much");
+                Ok(if is_told { Ended::Conflict } else { Ended::TooOld })
+            }
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
-        Ok(self.db.get(key)?.map(|value| value.to_vec()))
+        Ok(self.keys.get(key)?.map(|value| value.to_vec()))
     }
 
     fn view(&self) -> Self::View {
-        self.db.snapshot()
+        self.keys.snapshot()
     }
 
     fn freeze(&mut self) -> Answer<()> {
@@ -464,7 +681,9 @@ impl Engine for Facade {
     }
 
     fn check(&self) -> Answer<Vec<String>> {
-        Ok(findings(self.db.check(Depth::Deep)?))
+        let mut all = findings(self.db.check(Depth::Deep)?);
+        all.extend(self.strays()?);
+        Ok(all)
     }
 }
 
