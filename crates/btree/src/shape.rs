@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::overflow::Overflow;
 use crate::page::body_len;
 use crate::tree::Tree;
-use halodb_pager::PageRef;
+use halodb_pager::{PageId, PageRef};
 
 /// One level of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,28 +37,36 @@ impl Tree {
         Ok(levels)
     }
 
-    /// Pages above the leaves: branches and their filters. Reads every branch.
-    pub(crate) fn pages_above_leaves(&self) -> Result<u64> {
-        match self.top() {
-            Some((root, top)) if top > 0 => {
-                let mut pages = 0;
-                self.add_branches(root, top, &mut pages)?;
-                Ok(pages)
-            }
-            _ => Ok(0),
+    /// Branches, and pages of their filters, that are rewritten when everything from `end` on moves: those that lie there,
+    /// and those above a page that does. Values in extents are not looked at. Reads every branch.
+    pub(crate) fn pages_above(&self, end: PageId) -> Result<u64> {
+        let (mut seen, mut rewritten) = (0, 0);
+        if let Some((root, top)) = self.top()
+            && top > 0
+        {
+            self.add_rewritten(root, top, end, &mut seen, &mut rewritten)?;
         }
+        Ok(rewritten)
     }
 
-    fn add_branches(&self, at: PageRef, level: u8, pages: &mut u64) -> Result<()> {
-        let branch = self.branch(at, level)?;
-        *pages += 1 + branch.filter().map_or(0, |filter| u64::from(filter.pages));
-        if *pages > self.snapshot().page_count() {
+    /// Whether the branch at `at` is rewritten.
+    fn add_rewritten(&self, at: PageRef, level: u8, end: PageId, seen: &mut u64, rewritten: &mut u64) -> Result<bool> {
+        *seen += 1;
+        if *seen > self.snapshot().page_count() {
             return Err(self.corrupt(at, "the tree reaches more pages than there are"));
         }
-        if level == 1 {
-            return Ok(());
+        let branch = self.branch(at, level)?;
+        let filter = branch.filter();
+        let mut moves = at.id >= end || filter.is_some_and(|filter| filter.id >= end);
+        for i in 0..branch.len() {
+            let child = self.child(at, &branch, i)?.at;
+            moves |= child.id >= end;
+            moves |= level > 1 && self.add_rewritten(child, level - 1, end, seen, rewritten)?;
         }
-        (0..branch.len()).try_for_each(|i| self.add_branches(self.child(at, &branch, i)?.at, level - 1, pages))
+        if moves {
+            *rewritten += 1 + filter.map_or(0, |filter| u64::from(filter.pages));
+        }
+        Ok(moves)
     }
 
     fn add_shape(&self, at: PageRef, level: u8, levels: &mut [LevelShape]) -> Result<()> {

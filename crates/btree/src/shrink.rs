@@ -89,7 +89,7 @@ enum Phase {
 }
 
 /// Rounds of lowering.
-const MOST_ROUNDS: u32 = 6;
+const MOST_ROUNDS: u32 = 8;
 
 /// Commits that shorten: what the last chunk gave up, then the list that named it, then that list's place.
 const MOST_TRIES: u32 = 4;
@@ -175,13 +175,24 @@ impl Shrink {
                 let stats = pager.stats();
                 let idle = round > 0 && self.done.pages_written == self.written_before;
                 // Two rounds may pass before the file is shorter: one in which single pages make way, one for the extents.
-                let stuck = round > 2 && stats.pages >= self.pages_before;
-                (self.written_before, self.pages_before) = (self.done.pages_written, stats.pages);
+                let stuck = round > 3 && !round.is_multiple_of(2) && stats.pages >= self.pages_before;
+                self.written_before = self.done.pages_written;
+                if !round.is_multiple_of(2) {
+                    self.pages_before = stats.pages;
+                }
                 let mut next = Phase::lower(round, &stats).filter(|_| !idle && !stuck);
-                if round > 0 && next.is_some() {
-                    // Such a round rewrites most of what is above the leaves, and that needs room before it wins any.
-                    let above = Tree::open(pager.snapshot(), 0, options)?.pages_above_leaves()?;
-                    next = next.filter(|_| excess(&stats) > above);
+                if let Some(Phase::Lower { round, end }) = next
+                    && round > 0
+                {
+                    // Such a round rewrites what is above the pages it moves, and that needs room before it wins any.
+                    let tree = Tree::open(pager.snapshot(), 0, options)?;
+                    let live = PageId(stats.pages - excess(&stats));
+                    next = None;
+                    for end in [end, live] {
+                        if next.is_none() && tree.pages_above(end)? < excess(&stats) {
+                            next = Some(Phase::Lower { round, end });
+                        }
+                    }
                 }
                 self.phase = next.unwrap_or(Phase::Shorten { tries: 0 });
                 Ok(())
@@ -253,12 +264,13 @@ impl Phase {
     fn lower(round: u32, stats: &PagerStats) -> Option<Phase> {
         let excess = excess(stats);
         let live = stats.pages.saturating_sub(excess);
-        let enough = 2 + live / 200;
+        let enough = 2 + live / 400;
         if stats.free == 0 || excess <= enough || round >= MOST_ROUNDS {
             return None;
         }
-        // After the first round only extents are beyond. Single pages before them make way.
-        let way = if round == 0 { 0 } else { excess.min(live / 2) };
+        // After the first round mostly extents are beyond, which find no pages side by side. Every second round single pages
+        // before the end make way, and the next one moves the extents there.
+        let way = if round.is_multiple_of(2) { 0 } else { excess.min(live / 2) };
         Some(Phase::Lower { round, end: PageId(live - way) })
     }
 }

@@ -1,9 +1,11 @@
 //! [`Engine`]: the partition set together with the gate: what a `Db` and its threads share.
 //!
-//! Everything that waits for background work is here: commits that find memory full, and `flush`. The engine's threads
+//! Everything that waits for background work is here: commits that find memory full, or are ahead of the merges, and
+//! `flush`. The engine's threads
 //! hold it, but only `db` closes it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use halodb_partition::{
     self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
@@ -25,7 +27,16 @@ pub(crate) struct Engine {
     /// Bytes committed since the workers were last woken, and how many are to wake them.
     unannounced: AtomicU64,
     announce_bytes: u64,
+    /// Bytes of a batch that waits longest when it is ahead.
+    large_bytes: u64,
 }
+
+/// How long a writer that is ahead of the merges waits at most after a small commit. A wait of 1 ms would be followed by
+/// another one soon, and so would reach more than one write in a thousand; many of 10 ms are few.
+const SLOWED: Duration = Duration::from_millis(10);
+
+/// How much longer after a large one: the reserve behind the line is to last to the end of the merge.
+const SLOWED_IF_LARGE: Duration = Duration::from_millis(30);
 
 impl Engine {
     /// `budget_bytes` is how much may be written until something has to be merged.
@@ -33,9 +44,12 @@ impl Engine {
         /// Workers look for work this many times while the budget is used up once: seldom enough to cost nothing, often
         /// enough that a merge begins while there is still room.
         const LOOKS_PER_FILLING: u64 = 32;
+        /// So many batches fill the budget that each counts as large.
+        const LARGE_PER_FILLING: u64 = 512;
         let announce_bytes = (budget_bytes / LOOKS_PER_FILLING).max(1);
         let clock = TtlClock::new(clock::now_ms(), set.time_ms());
-        Engine { set, gate, clock, unannounced: AtomicU64::new(0), announce_bytes }
+        let large_bytes = (budget_bytes / LARGE_PER_FILLING).max(1);
+        Engine { set, gate, clock, unannounced: AtomicU64::new(0), announce_bytes, large_bytes }
     }
 
     /// Now, in milliseconds since 1970, by the clock that never goes back.
@@ -66,7 +80,7 @@ impl Engine {
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
         let lsn = self.gate.when_room(|| self.set.commit(batch, level, self.now_ms()))?;
-        self.announce(batch);
+        self.committed(batch);
         Ok(lsn)
     }
 
@@ -79,7 +93,7 @@ impl Engine {
     ) -> Result<Outcome> {
         let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms()))?;
         if let Outcome::Committed(_) = outcome {
-            self.announce(batch);
+            self.committed(batch);
         }
         Ok(outcome)
     }
@@ -94,7 +108,7 @@ impl Engine {
     ) -> Result<Validated> {
         let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
         if let Validated::Committed(_) = answer {
-            self.announce(batch);
+            self.committed(batch);
         }
         Ok(answer)
     }
@@ -107,6 +121,15 @@ impl Engine {
         level: Durability,
     ) -> Result<Removal> {
         self.gate.when_room(|| self.set.delete_range(range, conditions, level, self.now_ms()))
+    }
+
+    /// After each commit: the workers hear of it, and a writer that is ahead of them waits a moment.
+    fn committed(&self, batch: &partition::Batch) {
+        self.announce(batch);
+        if self.set.is_ahead() {
+            let share = batch.len_bytes() as f64 / self.large_bytes as f64;
+            self.gate.slow_down(|| self.set.is_ahead(), SLOWED + SLOWED_IF_LARGE.mul_f64(share.min(1.0)));
+        }
     }
 
     /// Wakes the workers when enough was written for them to have something to do.

@@ -70,6 +70,7 @@ mod newest;
 mod nth;
 mod open;
 mod options;
+mod pace;
 mod patient;
 mod ranges;
 mod readout;

@@ -10,6 +10,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::count::{self, KeySpan};
+use crate::pace::Progress;
 use crate::set::Shared;
 use crate::version::Layer;
 use crate::{Error, Result};
@@ -65,7 +66,8 @@ impl Shared {
             let layer = part.frozen.last().expect("only this merge takes it away");
             // Before the version is published: its readers' clocks are not before this one.
             let now_ms = self.clock.now_ms();
-            let mut edits = LayerEdits::new(layer, now_ms);
+            let progress = &self.partitions[partition].progress;
+            let mut edits = LayerEdits::new(layer, now_ms, progress);
             let ranges = layer_ranges(layer);
             let synced = self.wal.synced();
             let mut txn = pager.begin()?;
@@ -97,7 +99,9 @@ impl Shared {
                     }
                 }
             });
+            progress.end_chunk(edits.taken);
             if finished {
+                progress.finish();
                 break;
             }
         }
@@ -210,17 +214,24 @@ fn layer_ranges(layer: &Layer) -> Vec<KeyRange> {
 }
 
 /// The frozen memtable as a stream of edits, from where the last chunk ended.
-struct LayerEdits {
+struct LayerEdits<'p> {
     cursor: Cursor,
     now_ms: u64,
     /// Whether something had expired.
     dropped: Cell<bool>,
+    /// What writers are told, and how many keys this stream has given.
+    progress: &'p Progress,
+    taken: u64,
 }
 
-impl LayerEdits {
-    fn new(layer: &Layer, now_ms: u64) -> Self {
+impl<'p> LayerEdits<'p> {
+    /// Seldom enough that writers, who look at every commit, mostly find it in their cache.
+    const TOLD_EVERY: u64 = 64;
+
+    fn new(layer: &Layer, now_ms: u64, progress: &'p Progress) -> Self {
         // One run to read from end to end.
         layer.table.sort();
+        progress.begin_chunk(layer.table.middle(&[], None).map_or(0, |(keys, _)| keys as u64));
         let mut cursor = layer.table.cursor(layer.last.0);
         match layer.merged_up_to.as_deref() {
             None => cursor.seek_first(),
@@ -230,13 +241,13 @@ impl LayerEdits {
         if layer.merged_up_to.is_some() && mutant("partition.chunk-skips-key") {
             cursor.next();
         }
-        let mut edits = Self { cursor, now_ms, dropped: Cell::new(false) };
+        let mut edits = Self { cursor, now_ms, dropped: Cell::new(false), progress, taken: 0 };
         edits.lose_expired();
         edits
     }
 }
 
-impl Edits for LayerEdits {
+impl Edits for LayerEdits<'_> {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let change = match self.cursor.found()?.entry {
             Entry::Value(bytes) => Change::put(bytes),
@@ -252,11 +263,15 @@ impl Edits for LayerEdits {
 
     fn advance(&mut self) {
         self.cursor.next();
+        self.taken += 1;
+        if self.taken.is_multiple_of(Self::TOLD_EVERY) {
+            self.progress.took(self.taken);
+        }
         self.lose_expired();
     }
 }
 
-impl LayerEdits {
+impl LayerEdits<'_> {
     /// A planted fault drops what has expired, and leaves what it hides.
     fn lose_expired(&mut self) {
         while mutant("partition.drop-uncovers")

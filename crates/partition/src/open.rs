@@ -12,6 +12,7 @@ use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
 use crate::options::{Create, Entropy, OpenReport, Options};
+use crate::pace::Progress;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
@@ -107,6 +108,7 @@ impl PartitionSet {
                 pager: part.pager,
                 quiet: Mutex::new(()),
                 claimed: AtomicBool::new(false),
+                progress: Progress::default(),
                 last_write_ms: AtomicU64::new(now_ms),
                 sweep_at_ms: AtomicU64::new(0),
                 compacting: Mutex::new(Background::default()),
@@ -130,6 +132,7 @@ impl PartitionSet {
             counters: Counters::default(),
             clock: log.clock,
             evidence: Arc::default(),
+            ahead: AtomicBool::new(false),
             pool,
         };
         Ok((PartitionSet { shared: Arc::new(shared) }, report))

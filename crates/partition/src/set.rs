@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::compact::Background;
 use crate::evidence::Evidence;
 use crate::manifest::Manifest;
+use crate::pace::Progress;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Outlives the set with the transactions that are open.
     pub(crate) evidence: Arc<Evidence>,
+    /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
+    pub(crate) ahead: AtomicBool,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) pager: Pager,
+    /// How far the merge of its frozen memtable is.
+    pub(crate) progress: Progress,
     /// Held by whatever writes to the page file or needs it quiet: one merge, one check at a time.
     pub(crate) quiet: Mutex<()>,
     /// Whether a job for this partition is handed out.

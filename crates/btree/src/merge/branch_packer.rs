@@ -3,7 +3,7 @@
 //! Below branches of level 1 each child brings the bytes of its filter. The packer knows sizes and order; it allocates
 //! and writes no page.
 
-use super::pack::{Measure, POOR_PERCENT, cut_front, cut_last, size_of};
+use super::pack::{Measure, cut_front, cut_last, size_of};
 use crate::branch::{self, Child};
 use crate::bytes::common_prefix_len;
 use crate::error::Decoded;
@@ -11,6 +11,10 @@ use crate::expiry::{Bounds, Expiry};
 use crate::overflow::Overflow;
 use halodb_pager::PageRef;
 use halodb_vfs::mutant;
+
+/// Below this share of a page, branches count as poorly filled: they take their right neighbour in. Less than for leaves:
+/// with a branch its filters are rewritten.
+const POOR_PERCENT: usize = 40;
 
 /// A child, the separator before it, and its filter (empty: none).
 #[derive(Clone, Copy, Debug)]

@@ -1,24 +1,57 @@
 //! Entries on their way into new leaves.
 //!
-//! Keys and payloads are copied into one buffer, at most about two leaves long. The packer knows sizes and order; it
-//! allocates and writes no page.
+//! Keys and payloads are copied into one buffer, a few leaves long. As they come they are cut into pages, each filled up
+//! to the target, but a page is handed out only when so much waits behind it that what is left at the end, divided evenly,
+//! gives well filled pages. The packer knows sizes and order; it allocates and writes no page.
 
-use super::pack::{Measure, POOR_PERCENT, cut_front, cut_last};
+use super::pack::{Measure, cut_last, overflows, size_of};
 use crate::bytes::{common_prefix_len, separator};
 use crate::error::Decoded;
 use crate::expiry::Expiry;
 use crate::leaf::{Place, RawEntry, Size, Sizes};
 use crate::overflow::Overflow;
 use halodb_vfs::mutant;
+use std::collections::VecDeque;
+
+/// Below this share of a page, leaves count as poorly filled: they take their right neighbour in.
+const POOR_PERCENT: usize = 50;
+
+/// Two leaves of less than this share each count as thin: they would soon be poor, or waste the room they have. Together
+/// with a neighbour they give two leaves of at least three quarters, or three of two thirds (as the nodes of a B*-tree:
+/// Knuth, TAOCP 3, 6.2.4). It must stay below those, or a merge would run on through the tree.
+const THIN_PERCENT: usize = 62;
+
+/// A page is handed out when so much waits behind it: what is left at the end is then neither poor nor thin.
+const HELD_PERCENT: usize = 150;
+
+/// The same where pages are filled to the brim: nothing is expected to come to them, so thin ones have nothing to fear, and
+/// full ones before them are worth more.
+const HELD_PERCENT_AT_BRIM: usize = 50;
 
 /// Entries that wait, in key order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LeafPacker {
+    /// Most bytes of a body, and how many are aimed at.
+    capacity: usize,
+    target: usize,
+    /// See [`HELD_PERCENT`]; in bytes.
+    held: usize,
     buffer: Vec<u8>,
     entries: Vec<Entry>,
-    measure: LeafMeasure,
+    /// So many entries were handed out; they are dropped when they are many.
+    gone: usize,
+    /// The pages that those after them make: full ones, then the one that is being filled.
+    full: VecDeque<FullPage>,
+    filling: LeafMeasure,
+    filling_entries: usize,
     /// Separator before the first entry.
     separator: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FullPage {
+    entries: usize,
+    size: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +77,44 @@ impl Measure for LeafMeasure {
 }
 
 impl LeafPacker {
-    /// No entry waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// No entry waits. Pages are filled up to `target` bytes, the last ones up to `capacity`.
+    pub(super) fn new(target: usize, capacity: usize) -> Self {
+        let held_percent = if target < capacity { HELD_PERCENT } else { HELD_PERCENT_AT_BRIM };
+        LeafPacker {
+            capacity,
+            target,
+            held: capacity * held_percent / 100,
+            buffer: Vec::new(),
+            entries: Vec::new(),
+            gone: 0,
+            full: VecDeque::new(),
+            filling: LeafMeasure::default(),
+            filling_entries: 0,
+            separator: Vec::new(),
+        }
     }
 
-    /// Whether they would fill a page poorly.
-    pub(super) fn is_poor(&self, capacity: usize) -> bool {
-        self.measure.size() * 100 < capacity * POOR_PERCENT
+    /// Whether no entry waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
+    fn waiting(&self) -> &[Entry] {
+        &self.entries[self.gone..]
+    }
+
+    /// Whether those that wait would fill a page poorly.
+    pub(super) fn is_poor(&self) -> bool {
+        self.full.is_empty() && self.filling.size() * 100 < self.capacity * POOR_PERCENT
+    }
+
+    /// Whether those that wait would fill two pages thinly. Never where pages are filled to the brim.
+    pub(super) fn is_thin(&self) -> bool {
+        if self.full.is_empty() || self.target == self.capacity {
+            return false;
+        }
+        let size = size_of::<LeafMeasure>(self.waiting());
+        size > self.capacity && size * 100 < 2 * self.capacity * THIN_PERCENT
     }
 
     /// States the separator before the next entry; has a meaning only while none waits.
@@ -69,7 +132,7 @@ impl LeafPacker {
         let key = &self.buffer[key_at..];
         let key_len = key.len();
         let mut shared = 0;
-        if let Some(last) = self.entries.last() {
+        if let Some(last) = self.waiting().last() {
             let before = &self.buffer[last.key_at..last.key_at + usize::from(last.size.key_len)];
             shared = common_prefix_len(before, key);
             if before[shared..] >= key[shared..] {
@@ -82,24 +145,36 @@ impl LeafPacker {
         let size = Size { key_len, payload_len, shared: shared as u16, place, expiry };
         self.buffer.extend_from_slice(payload);
         let entry = Entry { key_at, size };
-        self.measure.add(&entry);
         self.entries.push(entry);
+        self.cut(&entry);
         Ok(())
     }
 
-    /// How many entries go to a page now, if enough wait that what remains will not be poor.
-    pub(super) fn ready(&self, target: usize, capacity: usize) -> Option<usize> {
-        if self.measure.size() <= target + capacity * POOR_PERCENT / 100 {
-            return None;
+    /// Takes an entry into the page that is being filled, or begins the next one with it.
+    fn cut(&mut self, entry: &Entry) {
+        let size = self.filling.size();
+        self.filling.add(entry);
+        self.filling_entries += 1;
+        if self.filling_entries > 1 && overflows(self.filling_entries, self.filling.size(), self.target, self.capacity)
+        {
+            self.full.push_back(FullPage { entries: self.filling_entries - 1, size });
+            self.filling = LeafMeasure::default();
+            self.filling.add(entry);
+            self.filling_entries = 1;
         }
-        // What fits one page whole waits for more: the separator after a page is made from what comes next.
-        let count = cut_front::<LeafMeasure>(&self.entries, target, capacity);
-        (count < self.entries.len()).then_some(count)
+    }
+
+    /// How many entries go to a page now, if enough wait behind them.
+    pub(super) fn ready(&self) -> Option<usize> {
+        let mut full = self.full.iter();
+        let first = full.next()?;
+        let behind = full.map(|page| page.size).sum::<usize>() + self.filling.size();
+        (behind >= self.held).then_some(first.entries)
     }
 
     /// How many entries go to the next page when all are to go.
-    pub(super) fn last(&self, capacity: usize) -> usize {
-        cut_last::<LeafMeasure>(&self.entries, capacity)
+    pub(super) fn last(&self) -> usize {
+        cut_last::<LeafMeasure>(self.waiting(), self.capacity)
     }
 
     /// The first `count` entries.
@@ -107,12 +182,12 @@ impl LeafPacker {
         &self,
         count: usize,
     ) -> impl ExactSizeIterator<Item = RawEntry<'_>> + DoubleEndedIterator + Clone {
-        self.entries[..count].iter().map(|entry| self.raw(entry))
+        self.waiting()[..count].iter().map(|entry| self.raw(entry))
     }
 
     /// Whether one of the first `count` entries has its value in an extent, and when the first of them expires.
     pub(super) fn sums(&self, count: usize) -> (Overflow, Expiry) {
-        let entries = || self.entries[..count].iter().map(|entry| entry.size);
+        let entries = || self.waiting()[..count].iter().map(|entry| entry.size);
         let any = entries().any(|size| size.place == Place::Overflow);
         let least = entries().fold(Expiry::NEVER, |least, size| least.earlier(size.expiry));
         (if any { Overflow::Some } else { Overflow::None }, least)
@@ -120,7 +195,7 @@ impl LeafPacker {
 
     /// Drops the first `count` entries; gives the separator that stood before them.
     pub(super) fn drop_front(&mut self, count: usize) -> Vec<u8> {
-        let next = match (self.entries[..count].last(), self.entries.get(count)) {
+        let next = match (self.waiting()[..count].last(), self.waiting().get(count)) {
             (Some(last), Some(next)) => {
                 let separator = separator(self.raw(last).key, self.raw(next).key);
                 // A planted fault cuts off the very byte that tells the two leaves apart.
@@ -128,15 +203,30 @@ impl LeafPacker {
             }
             _ => Vec::new(),
         };
-        let start = self.entries.get(count).map_or(self.buffer.len(), |entry| entry.key_at);
-        self.buffer.drain(..start);
-        self.entries.drain(..count);
-        self.measure = LeafMeasure::default();
-        for entry in &mut self.entries {
-            entry.key_at -= start;
-            self.measure.add(entry);
+        self.gone += count;
+        match self.full.front() {
+            Some(page) if page.entries == count => drop(self.full.pop_front()),
+            _ => self.cut_anew(),
+        }
+        // Seldom, so that little is moved.
+        if self.gone >= 4 * self.waiting().len() {
+            let start = self.waiting().first().map_or(self.buffer.len(), |entry| entry.key_at);
+            self.buffer.drain(..start);
+            self.entries.drain(..self.gone);
+            self.entries.iter_mut().for_each(|entry| entry.key_at -= start);
+            self.gone = 0;
         }
         std::mem::replace(&mut self.separator, next)
+    }
+
+    fn cut_anew(&mut self) {
+        self.full.clear();
+        self.filling = LeafMeasure::default();
+        self.filling_entries = 0;
+        for i in self.gone..self.entries.len() {
+            let entry = self.entries[i];
+            self.cut(&entry);
+        }
     }
 
     fn raw(&self, entry: &Entry) -> RawEntry<'_> {

@@ -48,13 +48,14 @@ pub(super) struct OldPage<'a> {
 impl<'o, 'p> Output<'o, 'p> {
     pub(super) fn new(txn: &'o mut WriteTxn<'p>, base: &'o Tree, fill_percent: u32) -> Output<'o, 'p> {
         let capacity = body_len(base.snapshot().page_size());
+        let target = capacity * fill_percent as usize / 100;
         Output {
             txn,
             base,
-            leaves: LeafPacker::default(),
+            leaves: LeafPacker::new(target, capacity),
             branches: Vec::new(),
             capacity,
-            target: capacity * fill_percent as usize / 100,
+            target,
             body: Vec::new(),
             filter: Vec::new(),
             filter_bits: base.options().filter_bits_per_key,
@@ -135,7 +136,8 @@ impl<'o, 'p> Output<'o, 'p> {
             if self.is_empty(level) {
                 continue;
             }
-            if self.is_poor(level) {
+            // For the sake of leaves that are merely thin no branch is taken apart.
+            if self.is_poor(level) || (page.level == 0 && self.leaves.is_thin()) {
                 return self.take_apart(page);
             }
             self.flush(level)?;
@@ -285,7 +287,7 @@ impl<'o, 'p> Output<'o, 'p> {
 
     fn is_poor(&self, level: u8) -> bool {
         match level.checked_sub(1) {
-            None => self.leaves.is_poor(self.capacity),
+            None => self.leaves.is_poor(),
             Some(i) => self.branches[usize::from(i)].is_poor(self.capacity),
         }
     }
@@ -293,7 +295,7 @@ impl<'o, 'p> Output<'o, 'p> {
     fn flush(&mut self, level: u8) -> Result<()> {
         while !self.is_empty(level) {
             match level.checked_sub(1) {
-                None => self.emit_leaf(self.leaves.last(self.capacity))?,
+                None => self.emit_leaf(self.leaves.last())?,
                 Some(i) => self.emit_branch(level, self.branches[usize::from(i)].last(self.capacity))?,
             }
         }
@@ -301,7 +303,7 @@ impl<'o, 'p> Output<'o, 'p> {
     }
 
     fn emit_ready_leaves(&mut self) -> Result<()> {
-        while let Some(count) = self.leaves.ready(self.target, self.capacity) {
+        while let Some(count) = self.leaves.ready() {
             self.emit_leaf(count)?;
         }
         Ok(())

@@ -1,11 +1,8 @@
 //! Where to cut a sequence of items into pages.
 //!
-//! A packer holds more than one page's worth back, so that what is left at the end can be divided evenly: if it cut at
+//! A packer holds some of what comes back, so that what is left at the end can be divided evenly: if it cut at
 //! the target every time, a last page of a few bytes would have to swallow its neighbour, whose rest would be a last
 //! page of a few bytes, and so on through the whole tree.
-
-/// Below this share of a page, a page counts as poorly filled.
-pub(super) const POOR_PERCENT: usize = 40;
 
 /// The size of a page body holding some consecutive items.
 pub(super) trait Measure: Default {
@@ -24,40 +21,51 @@ pub(super) fn size_of<M: Measure>(items: &[M::Item]) -> usize {
     measure.size()
 }
 
+/// Whether a page with the first `count` items, of `size` bytes together, is too long when pages are filled up to `target`:
+/// two items go to it anyway if `capacity` allows.
+pub(super) fn overflows(count: usize, size: usize, target: usize, capacity: usize) -> bool {
+    size > if count <= 2 { capacity } else { target }
+}
+
 /// How many of `items` go to a page filled up to `target`: as many as fit, but two at least if `capacity` allows.
 pub(super) fn cut_front<M: Measure>(items: &[M::Item], target: usize, capacity: usize) -> usize {
     let mut measure = M::default();
     for (i, item) in items.iter().enumerate() {
         measure.add(item);
-        let limit = if i < 2 { capacity } else { target };
-        if measure.size() > limit {
+        if overflows(i + 1, measure.size(), target, capacity) {
             return i.max(1);
         }
     }
     items.len()
 }
 
-/// How many of `items` go to the first of the last pages: all if they fit one page, otherwise about half the bytes.
+/// How many of `items` go to the first of the last pages: all if they fit one page, otherwise an even share of the bytes.
 pub(super) fn cut_last<M: Measure>(items: &[M::Item], capacity: usize) -> usize {
     let total = size_of::<M>(items);
     if total <= capacity {
         return items.len();
     }
+    let pages = total.div_ceil(capacity);
     let mut measure = M::default();
-    let mut middle = 0;
+    let mut share = 0;
     for item in items {
         measure.add(item);
-        if measure.size() * 2 >= total {
+        if measure.size() * pages >= total {
             break;
         }
-        middle += 1;
+        share += 1;
     }
-    // The item that straddles the middle goes to the side where it makes the greater page smaller.
-    let greater = |cut: usize| size_of::<M>(&items[..cut]).max(size_of::<M>(&items[cut..]));
-    [middle, middle + 1]
+    let size = |cut: usize| size_of::<M>(&items[..cut]);
+    let fits = |cut: &usize| *cut > 0 && *cut < items.len() && size(*cut) <= capacity;
+    if pages > 2 {
+        // The item that straddles the border goes to this page: what is left shall not need one page more.
+        return [share + 1, share].into_iter().find(fits).unwrap_or_else(|| cut_front::<M>(items, capacity, capacity));
+    }
+    // It goes to the side where it makes the greater page smaller.
+    [share, share + 1]
         .into_iter()
-        .filter(|&cut| cut > 0 && cut < items.len())
-        .map(|cut| (greater(cut), cut))
+        .filter(fits)
+        .map(|cut| (size(cut).max(size_of::<M>(&items[cut..])), cut))
         .filter(|&(size, _)| size <= capacity)
         .min()
         .map_or_else(|| cut_front::<M>(items, capacity, capacity), |(_, cut)| cut)
@@ -85,6 +93,9 @@ mod tests {
         assert_eq!(cut_last::<Plain>(&[10; 9], 100), 9);
         assert_eq!(cut_last::<Plain>(&[10; 12], 100), 6);
         assert_eq!(cut_last::<Plain>(&[10, 45, 45], 100), 2);
+        assert_eq!(cut_last::<Plain>(&[10; 20], 100), 6);
+        assert_eq!(cut_last::<Plain>(&[10; 27], 100), 9);
+        assert_eq!(cut_last::<Plain>(&[45; 5], 100), 2);
         assert_eq!(cut_front::<Plain>(&[10; 12], 60, 100), 5);
         assert_eq!(cut_front::<Plain>(&[45, 45, 45], 60, 100), 2);
     }
