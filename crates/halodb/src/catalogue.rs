@@ -160,6 +160,7 @@ mod tests {
         for op in partition::decode(&payload).expect("a payload") {
             match op {
                 Op::Put(key, value) => batch.put(key, value),
+                Op::PutUntil(key, value, at_ms) => batch.put_until(key, value, at_ms),
                 Op::Delete(key) => batch.delete(key),
                 Op::DeleteRange(start, end) => batch.delete_range(start, end),
             }

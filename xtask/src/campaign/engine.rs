@@ -441,6 +441,9 @@ impl Facade {
     fn write_one(&mut self, write: &Write) -> Answer<()> {
         let held = |key: &[u8]| Ok::<_, Refusal>(self.keys.get(key)?.map(|value| value.to_vec()));
         match write {
+            Write::PutUntil(id, value, after) => {
+                self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?;
+            }
             Write::Put(id, value) => {
                 let (key, new) = (ops::key(*id), value.bytes());
                 match value.fill % 4 {
@@ -476,7 +479,9 @@ impl Facade {
                 let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
                 let after = self.keys.len()?;
                 if after + removed != before {
-                    return Self::wrong(format!("{removed} keys are said to be removed of {before}, and {after} are left"));
+                    return Self::wrong(format!(
+                        "{removed} keys are said to be removed of {before}, and {after} are left"
+                    ));
                 }
             }
         }
@@ -510,7 +515,7 @@ impl Engine for Facade {
     /// The facade's threads run the jobs, and it has a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
         match op {
-// Its deletes look whether there is anything to delete, which counts as a read that no workload means.
+            // Its deletes look whether there is anything to delete, which counts as a read that no workload means.
             Op::Finish(which, writes, level) => {
                 let blind = |write: &Write| match *write {
                     Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
@@ -607,6 +612,7 @@ impl Engine for Facade {
         for write in writes {
             match write {
                 Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
+                Write::PutUntil(key, value, after) => open.put(ops::key(*key), ops::until_bytes(*value, *after))?,
                 // A put by now, see `adapt`.
                 Write::Delete(key) => drop(open.delete(ops::key(*key))?),
                 Write::DeleteRange(..) => open.clear(),

@@ -141,7 +141,8 @@ fn command(workload_seed: u64, strike: Option<Strike>) -> String {
 /// segment. If that fails it leaves no record, so that the next one takes the files for closed in order as well.
 fn draw(seed: u64) -> Vec<Op> {
     let transactions = if (seed >> 32) % TRANSACTIONS_EVERY == 1 { 300 } else { 0 };
-    let tree = ops::workload(Profile { transactions, ..Profile::FAULTS.timed(seed) }, STEPS).new_tree(&mut runner(seed));
+    let tree =
+        ops::workload(Profile { transactions, ..Profile::FAULTS }.timed(seed), STEPS).new_tree(&mut runner(seed));
     let mut steps = tree.expect("the strategy rejects nothing").current();
     if has_quiet_end(seed) {
         steps.extend(quiet_end());

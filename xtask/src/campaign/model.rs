@@ -73,7 +73,7 @@ fn case(seed: u64) -> Result<u64, Failure> {
         Level::Partitions
     };
     let transactions = if (seed >> 32) % TRANSACTIONS_EVERY == 1 { 150 } else { 0 };
-    let steps = ops::workload(Profile { transactions, ..Profile::MODEL.timed(seed) }, STEPS)
+    let steps = ops::workload(Profile { transactions, ..Profile::MODEL }.timed(seed), STEPS)
         .new_tree(&mut runner(seed))
         .expect("the strategy rejects nothing")
         .current();

@@ -78,7 +78,7 @@ pub fn meet(reads: &[Read], writes: &[Write]) -> bool {
         Read::Range(from, to) => ops::range(from, to),
     };
     let written = |write: &Write| match *write {
-        Write::Put(key, _) | Write::Delete(key) => stretch_of_key(key),
+        Write::Put(key, _) | Write::PutUntil(key, ..) | Write::Delete(key) => stretch_of_key(key),
         Write::DeleteRange(from, to) => ops::range(from, to),
     };
     let below = |a: &[u8], end: &Option<Vec<u8>>| end.as_ref().is_none_or(|end| a < &end[..]);
