@@ -28,6 +28,9 @@ pub(crate) struct Program {
     /// Configuration file [default: halodb.toml in the database's directory]
     #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
     pub(crate) config: Option<PathBuf>,
+    /// Keyspace that keys are looked up in [default: default]; writes create it
+    #[arg(long, value_name = "NAME", global = true, help_heading = GLOBAL)]
+    pub(crate) keyspace: Option<String>,
     /// Form of the results, of errors (json) and of files (import, export)
     #[arg(long, value_enum, global = true, help_heading = GLOBAL)]
     pub(crate) format: Option<Format>,
@@ -38,10 +41,14 @@ pub(crate) struct Program {
     pub(crate) command: Option<Command>,
 }
 
-/// A line of the shell or the pipe: the database is open already, so only the form of the answer can be chosen.
+/// A line of the shell or the pipe: the database is open already, so only the keyspace and the form of the answer can be
+/// chosen.
 #[derive(Debug, Parser)]
 #[command(name = "halodb", no_binary_name = true, disable_help_subcommand = true, disable_help_flag = true)]
 pub(crate) struct Line {
+    /// Keyspace of this command, instead of that of `use`
+    #[arg(long, value_name = "NAME", global = true, help_heading = GLOBAL)]
+    pub(crate) keyspace: Option<String>,
     /// Form of the answer, or of the file (import, export)
     #[arg(long, value_enum, global = true, help_heading = GLOBAL)]
     pub(crate) format: Option<Format>,
@@ -98,7 +105,44 @@ pub(crate) enum Command {
     /// Number of keys, exactly
     #[command(after_help = "Example: len")]
     Len,
-    /// Delete everything
+    /// Show the values of several keys, all of one moment
+    #[command(
+        allow_negative_numbers = true,
+        after_help = "Example: mget user/1 user/2\nExit code 1 if one of them is missing."
+    )]
+    Mget(Mget),
+    /// Add to a number, and show the sum; a missing key counts as 0
+    #[command(allow_negative_numbers = true, after_help = "Example: incr visits\n         incr stock -3")]
+    Incr(Incr),
+    /// Replace a value if it is the expected one
+    #[command(
+        allow_negative_numbers = true,
+        after_help = "Example: cas owner alice bob\n         cas owner --absent alice\n         cas owner bob --delete\n\
+                      Exit code 1 if the value is another one; nothing is changed then."
+    )]
+    Cas(Cas),
+    /// Show the key that has exactly N keys below it
+    #[command(after_help = "Example: nth 0")]
+    Nth(Nth),
+    /// Count the keys below a key, whether or not it is there
+    #[command(allow_negative_numbers = true, after_help = "Example: rank user/5")]
+    Rank(Rank),
+    /// Delete the keys of a range and say how many there were
+    #[command(after_help = "Example: delete-range --from user/1 --to user/5")]
+    DeleteRange(DeleteRange),
+    /// Delete the keys that begin with a prefix and say how many there were
+    #[command(allow_negative_numbers = true, after_help = "Example: delete-prefix session/")]
+    DeletePrefix(DeletePrefix),
+    /// Go to another keyspace, in shell and pipe; it is created if there is none
+    #[command(after_help = "Example: use users\n         use\nWithout a name: back to the default keyspace.")]
+    Use(Use),
+    /// List the keyspaces
+    #[command(after_help = "Example: keyspaces --format json")]
+    Keyspaces,
+    /// Delete a keyspace with everything in it
+    #[command(after_help = "Example: drop sessions --yes")]
+    Drop(DropKeyspace),
+    /// Delete everything in the keyspace
     #[command(after_help = "Example: clear --yes")]
     Clear(Clear),
     /// Read keys and values from a file (jsonl or csv)
@@ -207,6 +251,79 @@ pub(crate) struct TtlOf {
 #[derive(Debug, Args)]
 pub(crate) struct Persist {
     pub(crate) key: OsString,
+}
+
+/// Arguments of `mget`.
+#[derive(Debug, Args)]
+pub(crate) struct Mget {
+    #[arg(required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<OsString>,
+}
+
+/// Arguments of `incr`.
+#[derive(Debug, Args)]
+pub(crate) struct Incr {
+    pub(crate) key: OsString,
+    /// What is added; may be negative
+    #[arg(default_value_t = 1)]
+    pub(crate) by: i64,
+}
+
+/// Arguments of `cas`.
+#[derive(Debug, Args)]
+pub(crate) struct Cas {
+    pub(crate) key: OsString,
+    /// EXPECTED, then NEW; with --absent only NEW, with --delete only EXPECTED
+    #[arg(value_name = "VALUE", num_args = 0..=2)]
+    pub(crate) values: Vec<OsString>,
+    /// Expect that the key is not there
+    #[arg(long)]
+    pub(crate) absent: bool,
+    /// Delete the key instead of giving it a new value
+    #[arg(long, conflicts_with = "absent")]
+    pub(crate) delete: bool,
+}
+
+/// Arguments of `nth`.
+#[derive(Debug, Args)]
+pub(crate) struct Nth {
+    /// Counted from 0
+    #[arg(value_name = "N")]
+    pub(crate) number: u64,
+}
+
+/// Arguments of `rank`.
+#[derive(Debug, Args)]
+pub(crate) struct Rank {
+    pub(crate) key: OsString,
+}
+
+/// Arguments of `delete-range`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteRange {
+    #[command(flatten)]
+    pub(crate) range: Range,
+}
+
+/// Arguments of `delete-prefix`.
+#[derive(Debug, Args)]
+pub(crate) struct DeletePrefix {
+    pub(crate) prefix: OsString,
+}
+
+/// Arguments of `use`.
+#[derive(Debug, Args)]
+pub(crate) struct Use {
+    pub(crate) name: Option<String>,
+}
+
+/// Arguments of `drop`.
+#[derive(Debug, Args)]
+pub(crate) struct DropKeyspace {
+    pub(crate) name: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of `list`.
@@ -365,7 +482,14 @@ impl Command {
     /// What the command wants to find in the directory.
     pub(crate) fn needs(&self) -> Needs {
         match self {
-            Command::Put(_) | Command::Delete(_) | Command::Clear(_) | Command::Import(_) => Needs::Created,
+            Command::Put(_)
+            | Command::Delete(_)
+            | Command::Incr(_)
+            | Command::Cas(_)
+            | Command::DeleteRange(_)
+            | Command::DeletePrefix(_)
+            | Command::Clear(_)
+            | Command::Import(_) => Needs::Created,
             Command::Doctor(_) | Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => {
                 Needs::Nothing
             }

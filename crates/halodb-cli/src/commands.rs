@@ -8,6 +8,8 @@ mod compact;
 mod config;
 mod doctor;
 mod keys;
+mod keyspaces;
+mod revise;
 mod shape;
 mod space;
 mod table;
@@ -44,6 +46,16 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Scan(scan) => browse::scan(session, scan, form)?,
         Command::Count(count) => browse::count(session, count)?,
         Command::Len => browse::len(session)?,
+        Command::Nth(nth) => browse::nth(session, nth, form)?,
+        Command::Rank(rank) => browse::rank(session, rank)?,
+        Command::Mget(mget) => keys::mget(session, mget, form)?,
+        Command::Incr(incr) => revise::incr(session, incr)?,
+        Command::Cas(cas) => revise::cas(session, cas, form)?,
+        Command::DeleteRange(range) => revise::delete_range(session, range)?,
+        Command::DeletePrefix(prefix) => revise::delete_prefix(session, prefix)?,
+        Command::Use(to) => keyspaces::go(session, to)?,
+        Command::Keyspaces => keyspaces::list(session, form)?,
+        Command::Drop(drop) => keyspaces::drop(session, drop, form)?,
         Command::Clear(clear) => clear::clear(session, clear, form)?,
         Command::Import(import) => transfer::import(session, import, format)?,
         Command::Export(export) => transfer::export(session, export, format)?,

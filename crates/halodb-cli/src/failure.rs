@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | not found, or a condition did not hold; `doctor`: repairable |
-//! | 2 | usage, invalid input, no database there, bad import line |
+//! | 2 | usage, invalid input, no database or keyspace there, bad import line |
 //! | 3 | input or output failed, disk full, database poisoned |
 //! | 4 | corruption, unknown format version, findings of `check`, `doctor` with lost data |
 //! | 5 | locked by another process |
@@ -119,6 +119,11 @@ impl Failure {
     /// The answer is "no" and was given on standard output: exit code 1 and no message.
     pub(crate) fn silent_no() -> Self {
         Self::new(Code::NotFound, "no", "", Style::Silent)
+    }
+
+    /// There is no keyspace of this name.
+    pub(crate) fn no_keyspace(name: &str) -> Self {
+        Self::new(Code::Usage, "no_keyspace", format!("there is no keyspace `{name}`"), Style::Error)
     }
 
     /// Files are not what was written.
@@ -269,6 +274,7 @@ fn classify(kind: ErrorKind) -> (Code, &'static str) {
         ErrorKind::InvalidInput => (Code::Usage, "invalid_input"),
         ErrorKind::NotADatabase => (Code::Usage, "not_a_database"),
         ErrorKind::NotFound => (Code::Usage, "no_database"),
+        ErrorKind::NoKeyspace => (Code::Usage, "no_keyspace"),
         ErrorKind::Corrupt => (Code::Corrupt, "corrupt"),
         ErrorKind::ManifestMissing => (Code::Corrupt, "manifest_missing"),
         ErrorKind::Version => (Code::Corrupt, "version"),

@@ -9,8 +9,10 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 
 /// The commands in the order and the groups in which they are shown.
-const GROUPS: [(&str, &[&str]); 4] = [
-    ("Keys", &["put", "get", "delete", "exists", "expire", "ttl", "persist", "list", "scan", "count", "len", "clear"]),
+const GROUPS: [(&str, &[&str]); 6] = [
+    ("Keys", &["put", "get", "mget", "delete", "exists", "expire", "ttl", "persist", "incr", "cas"]),
+    ("Many keys", &["list", "scan", "count", "len", "nth", "rank", "delete-range", "delete-prefix", "clear"]),
+    ("Keyspaces", &["use", "keyspaces", "drop"]),
     ("Files", &["import", "export"]),
     ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "config"]),
     ("Other", &["help", "version", "quit"]),
@@ -84,7 +86,7 @@ fn overview(root: &clap::Command) -> String {
                 [] => String::new(),
                 aliases => format!(" (also: {})", aliases.join(", ")),
             };
-            let _ = writeln!(text, "  {:<8} {about}{aliases}", command.get_name());
+            let _ = writeln!(text, "  {:<13} {about}{aliases}", command.get_name());
         }
     }
     text

@@ -60,7 +60,8 @@ fn run(program: Program) -> Result<Code> {
         return Err(Failure::usage("--bail is for commands from a pipe"));
     }
     let place = Place::new(program.db, program.config);
-    let session = Session::new(place, front, program.format, stdin)?;
+    let mut session = Session::new(place, front, program.format, stdin)?;
+    session.go_to(program.keyspace);
     match program.command {
         Some(command) => oneshot::run(session, &command),
         None if front == Front::Shell => shell::run(session),

@@ -1,8 +1,8 @@
 //! Commands from standard input, one a line, answered in order, so that another program can drive this one: answers are
 //! flushed whenever there is nothing more to read at once. The database is opened and locked before the first line is read.
 //!
-//! `put` and `delete` answer with exactly one line on standard output, also when they fail, so that a program which counts
-//! lines never waits for one that does not come.
+//! Commands that write keys (`put`, `delete`, `incr`, `cas`, …) answer with exactly one line on standard output, also when they
+//! fail, so that a program which counts lines never waits for one that does not come.
 
 use crate::commands::Flow;
 use crate::failure::{Code, Failure, Result};
@@ -56,5 +56,6 @@ fn run_lines(session: &mut Session, bail: bool, last: &mut Code) -> Result<()> {
 }
 
 fn answers_with_one_line(line: &[u8]) -> bool {
-    command_name(line).is_some_and(|name| matches!(name.as_str(), "put" | "set" | "delete" | "del"))
+    const WRITE_KEYS: [&str; 8] = ["put", "set", "delete", "del", "incr", "cas", "delete-range", "delete-prefix"];
+    command_name(line).is_some_and(|name| WRITE_KEYS.contains(&name.as_str()))
 }

@@ -7,7 +7,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::input::Stdin;
 use crate::output::{Format, Out};
 use crate::place::Place;
-use halodb::Db;
+use halodb::{Db, Keyspace};
 use halodb_cli::words::{self, Word};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,12 +37,52 @@ pub(crate) struct Session {
     pub(crate) out: Out,
     db: Option<Db>,
     parser: Option<LineParser>,
+    /// Name of the keyspace that commands are about; `None`: the default one.
+    keyspace: Option<String>,
+    /// The same for the command at hand, if it names one.
+    at_hand: Option<String>,
 }
 
 impl Session {
     /// A session without an open database.
     pub(crate) fn new(place: Place, front: Front, format: Option<Format>, stdin: Stdin) -> Result<Self> {
-        Ok(Session { place, front, format, stdin, out: Out::stdout()?, db: None, parser: None })
+        let (db, parser, keyspace, at_hand) = (None, None, None, None);
+        Ok(Session { place, front, format, stdin, out: Out::stdout()?, db, parser, keyspace, at_hand })
+    }
+
+    /// From now on commands are about this keyspace.
+    pub(crate) fn go_to(&mut self, keyspace: Option<String>) {
+        self.keyspace = keyspace.filter(|name| name != Keyspace::DEFAULT);
+    }
+
+    /// Goes back to the default keyspace, if the session is in this one.
+    pub(crate) fn leave(&mut self, keyspace: &str) {
+        self.keyspace.take_if(|name| name == keyspace);
+    }
+
+    /// Name of the keyspace that commands are about; `None`: the default one.
+    pub(crate) fn keyspace(&self) -> Option<&str> {
+        self.at_hand.as_deref().or(self.keyspace.as_deref())
+    }
+
+    /// The keyspace that commands are about, for reading: it must be there.
+    pub(crate) fn reading(&self) -> Result<Keyspace> {
+        let db = self.db()?;
+        match self.keyspace() {
+            None => Ok(Keyspace::clone(&db)),
+            Some(name) => db.find_keyspace(name)?.ok_or_else(|| {
+                Failure::no_keyspace(name).with_hint("`keyspaces` lists those that are there; writes create one")
+            }),
+        }
+    }
+
+    /// The keyspace that commands are about, for writing: it is created if there is none.
+    pub(crate) fn writing(&self) -> Result<Keyspace> {
+        let db = self.db()?;
+        match self.keyspace() {
+            None => Ok(Keyspace::clone(&db)),
+            Some(name) => Ok(db.keyspace(name)?),
+        }
     }
 
     /// Opens a database that must be there.
@@ -80,7 +120,10 @@ impl Session {
             Command::Import(_) | Command::Export(_) => parsed.format,
             _ => format,
         };
-        commands::run(self, &parsed.command, explicit)
+        self.at_hand = parsed.keyspace;
+        let done = commands::run(self, &parsed.command, explicit);
+        self.at_hand = None;
+        done
     }
 
     /// Whether answers and errors are JSON.
@@ -123,7 +166,7 @@ pub(crate) fn command_name(line: &[u8]) -> Option<String> {
     let mut words = words.into_iter().map(|word| word.bytes);
     loop {
         let word = words.next()?;
-        if word == b"--format" {
+        if word == b"--format" || word == b"--keyspace" {
             words.next();
         } else if !word.starts_with(b"-") {
             return String::from_utf8(word).ok();
@@ -163,6 +206,7 @@ mod tests {
         let name = |line: &str| command_name(line.as_bytes());
         assert_eq!(name("put k \"open").as_deref(), Some("put"));
         assert_eq!(name("--format json put k").as_deref(), Some("put"));
+        assert_eq!(name("--keyspace get put k").as_deref(), Some("put"));
         assert_eq!(name("  'set' k").as_deref(), Some("set"));
         assert_eq!(name("\"open"), None);
         assert_eq!(name(""), None);

@@ -33,7 +33,12 @@ fn converse(session: &mut Session, db: &Db) -> Result<()> {
     greet(db)?;
     let mut timing = false;
     loop {
-        let line = match reader.readline("halodb> ") {
+        let place = session.keyspace().map(str::to_owned);
+        if let Some(assistant) = reader.helper_mut() {
+            assistant.go_to(place.as_deref());
+        }
+        let prompt = place.map_or_else(|| "halodb> ".to_owned(), |name| format!("halodb:{name}> "));
+        let line = match reader.readline(&prompt) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(()),

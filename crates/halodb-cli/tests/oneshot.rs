@@ -87,7 +87,8 @@ fn illegal_keys_are_exit_code_2() {
 #[test]
 fn only_writes_create_a_database() {
     let place = Place::new();
-    for command in ["list", "len", "stats", "tree", "space", "compact", "check", "export", "scan", "count"] {
+    for command in ["list", "len", "stats", "tree", "space", "compact", "check", "export", "scan", "count", "keyspaces"]
+    {
         place.run(&[command]).expect(2, "").says("hint: ").says("--db");
     }
     place.run(&["get", "k"]).expect(2, "");

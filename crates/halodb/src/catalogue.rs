@@ -135,6 +135,7 @@ fn corrupt(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use halodb_partition::Op;
 
     #[test]
     fn names_have_1_to_255_bytes_of_text() {
@@ -151,22 +152,31 @@ mod tests {
         }
     }
 
+    /// The batch whose payload is this dump.
+    fn batch_of(dump: &str) -> Batch {
+        let bytes = dump.lines().flat_map(|line| line.split_whitespace().skip(1));
+        let payload: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).expect("a dump")).collect();
+        let mut batch = Batch::new();
+        for op in partition::decode(&payload).expect("a payload") {
+            match op {
+                Op::Put(key, value) => batch.put(key, value),
+                Op::PutUntil(key, value, at_ms) => batch.put_until(key, value, at_ms),
+                Op::Delete(key) => batch.delete(key),
+                Op::DeleteRange(start, end) => batch.delete_range(start, end),
+            }
+        }
+        batch
+    }
+
     /// The bytes that `docs/format/catalogue.md` shows.
     #[test]
-    fn the_entries_of_the_first_keyspace_are_these_bytes() {
-        assert_eq!(key_of("users")[..], *b"\x00\x02users");
+    fn a_keyspace_is_created_and_dropped_by_the_records_that_are_documented() {
         let id = SpaceId::new(2, 4096);
-        assert_eq!(entry_of(id)[..], [0x00, 0x03, 0x02]);
-        let mut expected = Batch::new();
-        expected.put(&[0x00, 0x01], &[3, 0, 0, 0]);
-        expected.put(b"\x00\x02users", &[2, 0, 0, 0]);
-        expected.put(&[0x00, 0x03, 0x02], b"users");
-        assert_eq!(format!("{:?}", creation("users", 2, id)), format!("{expected:?}"));
-        let mut expected = Batch::new();
-        expected.delete_range(&[2], Some(&[3]));
-        expected.delete(b"\x00\x02users");
-        expected.delete(&[0x00, 0x03, 0x02]);
-        assert_eq!(format!("{:?}", removal("users", id)), format!("{expected:?}"));
+        assert_eq!((&entry_of(id)[..], &key_of("users")[..]), (&[0x00, 0x03, 0x02][..], &b"\x00\x02users"[..]));
+        let created = batch_of(include_str!("../testdata/keyspace_created.hex"));
+        assert_eq!(format!("{:?}", creation("users", 2, id)), format!("{created:?}"));
+        let dropped = batch_of(include_str!("../testdata/keyspace_dropped.hex"));
+        assert_eq!(format!("{:?}", removal("users", id)), format!("{dropped:?}"));
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Engine {
         self.set.snapshot()
     }
 
+    /// What is visible now, for a commit that rests on it.
+    pub(crate) fn basis(&self) -> partition::Basis {
+        self.pass_time();
+        self.set.basis()
+    }
+
     /// The newest state, visible or not.
     pub(crate) fn newest(&self) -> partition::Snapshot {
         self.pass_time();
@@ -84,7 +90,7 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Commits a batch if nothing that was read in a snapshot was written since.
+    /// Commits a batch if nothing that was read was written since the snapshot.
     pub(crate) fn commit_validated(
         &self,
         batch: &partition::Batch,
@@ -92,11 +98,11 @@ impl Engine {
         reads: &ReadSet,
         level: Durability,
     ) -> Result<Validated> {
-        let done = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
-        if let Validated::Committed(_) = done {
+        let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
+        if let Validated::Committed(_) = answer {
             self.announce(batch);
         }
-        Ok(done)
+        Ok(answer)
     }
 
     /// Removes a range of stored keys if every condition holds.

@@ -34,7 +34,8 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "close the database and open it again once the cause is gone: every write that was acknowledged as durable \
              is there then, and those in flight may or may not be"
         }
-        ErrorKind::Conflict | ErrorKind::Busy => "try again",
+        ErrorKind::Conflict => "begin the transaction again: it reads what is there now",
+        ErrorKind::Busy => "try again",
         ErrorKind::Full => "free disk space and try again: nothing was written",
         ErrorKind::Lost => "read the data again and repeat the write if it is still wanted",
         ErrorKind::TooOld => "start again from the oldest that is there",

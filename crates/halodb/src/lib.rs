@@ -34,6 +34,7 @@
 //!
 //! - A write that was acknowledged with [`Durability::Sync`], the default, survives a killed process and a power cut.
 //! - A [`Batch`] is there whole or not at all, for every reader and after every crash.
+//! - A [`Transaction`] is serializable, and has no locks: if somebody else wrote what it read, it is tried again.
 //! - A scan, a count and a [`Snapshot`] show one moment; writers do not wait for them, nor they for writers.
 //! - Counts are exact.
 //! - What the disk gives back wrong is an error, never wrong data. After a failed sync nothing more is acknowledged.
@@ -82,6 +83,7 @@ mod snapshot;
 mod space_id;
 mod span;
 mod trace;
+mod transaction;
 mod ttl;
 mod ttl_calls;
 mod ttl_clock;
@@ -100,6 +102,7 @@ pub use keyspace::Keyspace;
 pub use pins::HeldSnapshot;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
+pub use transaction::{Transaction, TransactionIter, TransactionKeyspace};
 pub use ttl::{Ttl, TtlState};
 pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 

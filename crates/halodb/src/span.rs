@@ -77,6 +77,22 @@ impl Span {
         (self.lower.as_ref().map(|key| &**key), self.upper.as_ref().map(|key| &**key))
     }
 
+    /// The same range as its first byte string and the first one behind it.
+    pub(crate) fn half_open(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let next = |key: &[u8]| [key, &[0]].concat();
+        let start = match &self.lower {
+            Bound::Unbounded => Vec::new(),
+            Bound::Included(start) => start.to_vec(),
+            Bound::Excluded(start) => next(start),
+        };
+        let end = match &self.upper {
+            Bound::Unbounded => None,
+            Bound::Included(end) => Some(next(end)),
+            Bound::Excluded(end) => Some(end.to_vec()),
+        };
+        (start, end)
+    }
+
     /// This span if a key can lie in it.
     fn checked(self) -> Option<Self> {
         let holds = match (&self.lower, &self.upper) {

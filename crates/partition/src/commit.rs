@@ -291,10 +291,6 @@ impl Shared {
 
     /// In the section: the state just before a record that was appended in it.
     fn just_before(&self, lsn: Lsn) -> Snapshot {
-        // A planted fault counts what is visible instead, and overlooks the group in flight.
-        if mutant("partition.removal-counts-visible") {
-            return self.snapshot();
-        }
         Snapshot::new(self.versions.load(), Lsn(lsn.0 - 1), self.clock.now_ms(), self.router)
     }
 

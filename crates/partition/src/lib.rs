@@ -35,7 +35,7 @@
 //! ```
 //!
 //! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `reads`,
-//! `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
+//! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`, `salvage` (what is left of a damaged one).
 
@@ -66,6 +66,7 @@ mod nth;
 mod open;
 mod options;
 mod patient;
+mod ranges;
 mod readout;
 mod reads;
 mod routing;
@@ -95,6 +96,7 @@ pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
+pub use ranges::KeyRanges;
 pub use readout::BehindGaps;
 pub use reads::ReadSet;
 pub use salvage::{SalvageReport, salvage};

@@ -223,7 +223,7 @@ impl<'v> Validation<'v> {
             }
             *left = left.saturating_sub(usize::from(*left != usize::MAX));
             let was_read = match touched {
-                Touched::Key(key) if phantoms => self.reads.keys().any(|read| read == key),
+                Touched::Key(key) if phantoms => self.reads.has_key(key),
                 Touched::Key(key) => self.reads.covers(key),
                 Touched::Range(range) => self.reads.meets(&range.start, range.end.as_deref()),
             };

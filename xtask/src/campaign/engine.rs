@@ -10,7 +10,7 @@ use super::ops::{self, Direction, Move, Op, START_MS, Write};
 use halodb::pager;
 use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
 use halodb::vfs::Vfs;
-use halodb::{Db, Depth, Durability};
+use halodb::{Db, Depth, Durability, Keyspace};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Bound;
@@ -316,24 +316,115 @@ impl cursor::Walker for partition::Cursor {
     }
 }
 
-/// The database with its threads.
+/// The database with its threads, in a named keyspace between two others, whose keys must stay as they are.
 #[derive(Debug)]
 pub struct Facade {
     db: Db,
+    keys: Keyspace,
+}
+
+/// The keyspace that workloads are about.
+const OWN: &str = "campaign";
+
+/// Those on its sides, by their ids.
+const NEIGHBOURS: [&str; 2] = ["in front", "behind"];
+
+impl Facade {
+    fn wrong<T>(text: impl Into<String>) -> Answer<T> {
+        Err(Refusal { kind: "Wrong".into(), text: text.into() })
+    }
+
+    /// Removes everything by dropping the keyspace; the one that is made instead knows nothing of it, and is not reached by
+    /// handles of the old one.
+    fn renew(&mut self) -> Answer<()> {
+        if !self.db.drop_keyspace(OWN)? {
+            return Self::wrong("the keyspace was not there to be dropped");
+        }
+        let old = std::mem::replace(&mut self.keys, self.db.keyspace(OWN)?);
+        match old.put("late", "") {
+            Err(e) if e.kind() == halodb::ErrorKind::NoKeyspace => Ok(()),
+            answer => Self::wrong(format!("a put into a dropped keyspace was answered {answer:?}")),
+        }
+    }
+
+    /// One write at the highest level, in one of the ways that there are for it.
+    fn write_one(&mut self, write: &Write) -> Answer<()> {
+        let held = |key: &[u8]| Ok::<_, Refusal>(self.keys.get(key)?.map(|value| value.to_vec()));
+        match write {
+            Write::Put(id, value) => {
+                let (key, new) = (ops::key(*id), value.bytes());
+                match value.fill % 4 {
+                    0 => drop(self.keys.put(&key, &new)?),
+                    1 => {
+                        let before = held(&key)?;
+                        let old = self.keys.insert(&key, &new)?.map(|value| value.to_vec());
+                        if old != before {
+                            return Self::wrong("an insert gave another value than a get before it");
+                        }
+                    }
+                    2 => drop(self.keys.update(&key, |_| Some(new.clone()))?),
+                    _ => match self.keys.compare_and_swap(&key, held(&key)?.as_deref(), Some(&new))? {
+                        halodb::Cas::Swapped => {}
+                        halodb::Cas::Mismatch { .. } => {
+                            return Self::wrong("a value was not the expected one, which a get gave just before");
+                        }
+                    },
+                }
+            }
+            Write::PutUntil(id, value, after) => {
+                drop(self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?);
+            }
+            Write::Delete(id) => {
+                let key = ops::key(*id);
+                let before = held(&key)?;
+                if self.keys.remove(&key)?.map(|value| value.to_vec()) != before {
+                    return Self::wrong("a remove gave another value than a get before it");
+                }
+            }
+            Write::DeleteRange(ops::CLEAR, None) => self.renew()?,
+            Write::DeleteRange(from, to) => {
+                let before = self.keys.len()?;
+                let (from, to) = ops::range(*from, *to);
+                let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
+                let after = self.keys.len()?;
+                if after + removed != before {
+                    return Self::wrong(format!(
+                        "{removed} keys are said to be removed of {before}, and {after} are left"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies under no keyspace that is there, and what the neighbours lost or got.
+    fn strays(&self) -> Answer<Vec<String>> {
+        let mut findings = Vec::new();
+        let names = self.db.keyspaces()?;
+        let mut expected = 1 + 2 * (names.len() as u64 - 1);
+        for name in &names {
+            let len = self.db.find_keyspace(name)?.map_or(Ok(0), |keyspace| keyspace.len())?;
+            if NEIGHBOURS.contains(&name.as_str()) && len != 1 {
+                findings.push(format!("the keyspace `{name}` has {len} keys instead of 1"));
+            }
+            expected += len;
+        }
+        self.db.flush()?;
+        let found = self.db.check(Depth::Quick)?.keys;
+        if found != expected {
+            findings.push(format!("the trees hold {found} keys, the keyspaces and their catalogue {expected}"));
+        }
+        Ok(findings)
+    }
 }
 
 impl Engine for Facade {
     type View = halodb::Snapshot;
 
-    /// The facade has no range deletes but `clear`, at its own level of durability; its threads run the jobs, and it has
-    /// a clock of its own: what expires by the workload's clock is put for ever.
+    /// The facade's threads run the jobs, and it has a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
-        let is_range = |write: &Write| matches!(write, Write::DeleteRange(..));
         match op {
-            Op::Commit(batch, _) if batch.iter().any(is_range) => {
-                let clear = vec![Write::DeleteRange(ops::CLEAR, None)];
-                Some(Cow::Owned(Op::Commit(clear, Durability::Sync)))
-            }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
             Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
             op => Some(Cow::Borrowed(op)),
@@ -344,17 +435,33 @@ impl Engine for Facade {
         let db = setup.builder(disk, dir, create).open()?;
         let report = db.open_report();
         let opened = Opened { clean: report.clean, dropped: report.dropped.clone() };
-        Ok((Facade { db }, opened))
+        for name in [NEIGHBOURS[0], OWN, NEIGHBOURS[1]] {
+            let keyspace = db.keyspace(name)?;
+            if NEIGHBOURS.contains(&name) {
+                keyspace.put("neighbour", name)?;
+            }
+        }
+        let keys = db.keyspace(OWN)?;
+        Ok((Facade { db, keys }, opened))
     }
 
     fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
-        let mut batch = self.db.batch().durability(level);
+        match writes {
+            [write] if level == Durability::Sync => return self.write_one(write),
+            [Write::DeleteRange(ops::CLEAR, None)] => return self.renew(),
+            _ => {}
+        }
+        let mut batch = self.keys.batch().durability(level);
         for write in writes {
             batch = match write {
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
                 Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
-                Write::DeleteRange(..) => return Ok(self.db.clear().map(drop)?),
+                Write::DeleteRange(from, to) => {
+                    let (from, to) = ops::range(*from, *to);
+                    let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                    batch.delete_range::<&[u8]>((Bound::Included(&from[..]), to))
+                }
             };
         }
         Ok(batch.commit().map(drop)?)
@@ -367,15 +474,15 @@ impl Engine for Facade {
             Expect::Absent => halodb::Condition::IfAbsent,
             Expect::Present => halodb::Condition::IfPresent,
         };
-        Ok(self.db.put_with(key, value, &options)?.is_some())
+        Ok(self.keys.put_with(key, value, &options)?.is_some())
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
-        Ok(self.db.get(key)?.map(|value| value.to_vec()))
+        Ok(self.keys.get(key)?.map(|value| value.to_vec()))
     }
 
     fn view(&self) -> Self::View {
-        self.db.snapshot()
+        self.keys.snapshot()
     }
 
     fn freeze(&mut self) -> Answer<()> {
@@ -403,7 +510,9 @@ impl Engine for Facade {
     }
 
     fn check(&self) -> Answer<Vec<String>> {
-        Ok(findings(self.db.check(Depth::Deep)?))
+        let mut all = findings(self.db.check(Depth::Deep)?);
+        all.extend(self.strays()?);
+        Ok(all)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mutants`: engines that are wrong in one known way each; `crash`, `faults` or `corrupt` must notice every one of them.
+//! `mutants`: engines that are wrong in one known way each; `crash`, `faults`, `corrupt` or `model` must notice every one of them.
 //!
 //! A campaign that finds nothing proves nothing until it has been seen to find something. [`catalogue`] names the faults;
 //! those of the engine stand in its code behind `halodb_vfs::mutant`, those of the disk are made by [`disk`]. All are in

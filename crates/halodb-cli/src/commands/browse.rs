@@ -1,6 +1,7 @@
-//! Commands over many keys: `list`, `scan`, `count`, `len`. Rows are written while they are read; Ctrl-C stops them.
+//! Commands over many keys: `list`, `scan`, `count`, `len`, `nth`, `rank`. Rows are written while they are read; Ctrl-C stops them.
 
-use crate::args::{Count, List, Range, Scan};
+use super::keys;
+use crate::args::{Count, List, Nth, Range, Rank, Scan};
 use crate::failure::{Failure, Result};
 use crate::output::{Columns, Format, Rows, grouped};
 use crate::session::{Session, bytes};
@@ -13,7 +14,7 @@ const ROWS_ON_A_TERMINAL: u64 = 100;
 
 /// `list [PREFIX]`: keys in order.
 pub(crate) fn list(session: &mut Session, list: &List, format: Format) -> Result<()> {
-    let snapshot = session.db()?.snapshot();
+    let snapshot = session.reading()?.snapshot();
     let prefix = list.prefix.as_deref().map(bytes).unwrap_or_default();
     let limit = match list.limit {
         None if session.out.terminal => ROWS_ON_A_TERMINAL,
@@ -37,7 +38,7 @@ pub(crate) fn list(session: &mut Session, list: &List, format: Format) -> Result
 
 /// `scan`: keys and values of a range.
 pub(crate) fn scan(session: &mut Session, scan: &Scan, format: Format) -> Result<()> {
-    let snapshot = session.db()?.snapshot();
+    let snapshot = session.reading()?.snapshot();
     let limit = scan.limit.unwrap_or(u64::MAX);
     let mut rows = Rows::new(&mut session.out, format, Columns::Pairs)?;
     let mut stopped = Ok(());
@@ -50,7 +51,7 @@ pub(crate) fn scan(session: &mut Session, scan: &Scan, format: Format) -> Result
 
 /// `count`: one number.
 pub(crate) fn count(session: &mut Session, count: &Count) -> Result<()> {
-    let snapshot = session.db()?.snapshot();
+    let snapshot = session.reading()?.snapshot();
     let number = match Span::of(&count.range) {
         Some(span) => snapshot.count::<&[u8]>(span.bounds())?,
         None => 0,
@@ -60,7 +61,24 @@ pub(crate) fn count(session: &mut Session, count: &Count) -> Result<()> {
 
 /// `len`: one number.
 pub(crate) fn len(session: &mut Session) -> Result<()> {
-    let number = session.db()?.len()?;
+    let number = session.reading()?.len()?;
+    session.out.line(number.to_string())
+}
+
+/// `nth N`: one row.
+pub(crate) fn nth(session: &mut Session, nth: &Nth, format: Format) -> Result<()> {
+    let pair = session.reading()?.nth(nth.number)?;
+    let mut rows = Rows::new(&mut session.out, format, Columns::Pairs)?;
+    if let Some((key, value)) = &pair {
+        rows.row(key, value)?;
+    }
+    rows.finish()?;
+    if pair.is_some() { Ok(()) } else { Err(keys::not_found()) }
+}
+
+/// `rank KEY`: one number.
+pub(crate) fn rank(session: &mut Session, rank: &Rank) -> Result<()> {
+    let number = session.reading()?.rank(bytes(&rank.key))?;
     session.out.line(number.to_string())
 }
 
@@ -82,14 +100,14 @@ fn write(rows: &mut Rows<'_>, pairs: impl Iterator<Item = <Iter as Iterator>::It
 
 /// The keys from `start` (inclusive) to `end` (exclusive, `None`: to the last). Never empty: `start < end`.
 #[derive(Debug, PartialEq, Eq)]
-struct Span {
+pub(super) struct Span {
     start: Vec<u8>,
     end: Option<Vec<u8>>,
 }
 
 impl Span {
     /// The intersection of all limits; `None` if no key can be in it.
-    fn of(range: &Range) -> Option<Span> {
+    pub(super) fn of(range: &Range) -> Option<Span> {
         let limit = |argument: &Option<std::ffi::OsString>| argument.as_deref().map(|a| bytes(a).to_vec());
         let prefix = limit(&range.prefix).unwrap_or_default();
         let start = limit(&range.from).unwrap_or_default().max(prefix.clone());
@@ -101,7 +119,7 @@ impl Span {
         Some(Span { start, end })
     }
 
-    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         let start = match self.start.as_slice() {
             [] => Bound::Unbounded,
             start => Bound::Included(start),

@@ -1,11 +1,11 @@
-//! Commands on single keys: `put`, `get`, `delete`, `exists`.
+//! Commands on keys that are named: `put`, `get`, `mget`, `delete`, `exists`.
 
-use crate::args::{Delete, Exists, Get, Put};
+use crate::args::{Delete, Exists, Get, Mget, Put};
 use crate::failure::{Failure, Result};
 use crate::input::{self, MAX_LINE, Stdin};
-use crate::output::Format;
+use crate::output::{Columns, Format, Rows};
 use crate::session::{Session, bytes};
-use halodb::{Condition, Db, Ttl, WriteOptions};
+use halodb::{Condition, Keyspace, Ttl, WriteOptions};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// `put KEY VALUE`: answers `OK`.
 pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()> {
-    let db = session.db()?;
+    let keys = session.writing()?;
     let value = value(put, &session.stdin)?;
     let mut options = WriteOptions::default();
     options.condition = match (put.if_absent, put.if_present) {
@@ -25,7 +25,7 @@ pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()
         _ => Condition::Always,
     };
     options.ttl = put.ttl.map_or(Ttl::Never, Ttl::After);
-    match db.put_with(bytes(&put.key), &value, &options)? {
+    match keys.put_with(bytes(&put.key), &value, &options)? {
         Some(commit) => done(session, commit, format),
         None if put.if_absent => Err(Failure::answer("exists", "(exists)")),
         None => Err(not_found()),
@@ -34,10 +34,10 @@ pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()
 
 /// `get KEY`: writes the value.
 pub(crate) fn get(session: &mut Session, get: &Get, format: Format) -> Result<()> {
-    let db = session.db()?;
+    let keys = session.reading()?;
     let key = bytes(&get.key);
     let out = &mut session.out;
-    let shown = db.get_with(key, |value| match (get.raw, format) {
+    let shown = keys.get_with(key, |value| match (get.raw, format) {
         (true, Format::Text) => out.bytes(value),
         _ => out.value(key, value, format),
     })?;
@@ -53,19 +53,37 @@ pub(crate) fn get(session: &mut Session, get: &Get, format: Format) -> Result<()
     }
 }
 
+/// `mget KEY…`: keys and values of those that are there, in the order in which they were asked for.
+pub(crate) fn mget(session: &mut Session, mget: &Mget, format: Format) -> Result<()> {
+    let values = session.reading()?.multi_get(mget.keys.iter().map(|key| bytes(key)))?;
+    let mut rows = Rows::new(&mut session.out, format, Columns::Pairs)?;
+    let mut missing = 0;
+    for (key, value) in mget.keys.iter().zip(&values) {
+        match value {
+            Some(value) => rows.row(bytes(key), value)?,
+            None => missing += 1,
+        }
+    }
+    rows.finish()?;
+    match missing {
+        0 => Ok(()),
+        _ => Err(Failure::answer("not_found", &format!("({missing} of {} keys not found)", values.len()))),
+    }
+}
+
 /// `delete KEY…`: writes how many of the keys were there.
 pub(crate) fn delete(session: &mut Session, delete: &Delete) -> Result<()> {
-    let db = session.db()?;
+    let keyspace = session.writing()?;
     let deleted = match delete.keys.as_slice() {
-        [key] => u64::from(db.delete(bytes(key))?),
-        keys => delete_together(&db, keys)?,
+        [key] => u64::from(keyspace.delete(bytes(key))?),
+        keys => delete_together(&keyspace, keys)?,
     };
     session.out.line(deleted.to_string())
 }
 
 /// `exists KEY`: writes `true` or `false`.
 pub(crate) fn exists(session: &mut Session, exists: &Exists) -> Result<()> {
-    let there = session.db()?.contains(bytes(&exists.key))?;
+    let there = session.reading()?.contains(bytes(&exists.key))?;
     session.out.line(there.to_string())?;
     if there {
         return Ok(());
@@ -85,19 +103,19 @@ pub(crate) fn done(session: &mut Session, commit: halodb::Commit, format: Format
 
 /// Deletes several keys in one batch. This process has the database alone and this thread is its only writer, so what is
 /// counted first is what the batch deletes.
-fn delete_together(db: &Db, keys: &[std::ffi::OsString]) -> Result<u64> {
+fn delete_together(keyspace: &Keyspace, keys: &[std::ffi::OsString]) -> Result<u64> {
     let unique: BTreeSet<&[u8]> = keys.iter().map(|key| bytes(key)).collect();
     let mut there = 0;
-    let mut batch = db.batch();
+    let mut batch = keyspace.batch();
     for key in unique {
-        there += u64::from(db.contains(key)?);
+        there += u64::from(keyspace.contains(key)?);
         batch = batch.delete(key);
     }
     batch.commit()?;
     Ok(there)
 }
 
-pub(super) fn not_found() -> Failure {
+pub(crate) fn not_found() -> Failure {
     Failure::answer("not_found", "(not found)")
 }
 

@@ -1,10 +1,10 @@
-//! What the shell does while a line is typed: completes commands, options and keys, hints at the arguments that are
+//! What the shell does while a line is typed: completes commands, options, keyspaces and keys, hints at the arguments that are
 //! missing, and lets a line with an open quote go on in the next one.
 
 use crate::args::Line;
 use crate::help;
 use clap::CommandFactory;
-use halodb::Db;
+use halodb::{Db, Keyspace};
 use halodb_cli::words::{self, Problem, quote};
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
@@ -16,30 +16,60 @@ use std::borrow::Cow;
 /// Keys offered at once.
 const KEYS: usize = 200;
 /// Commands whose arguments are keys.
-const TAKE_KEYS: [&str; 15] = [
-    "put", "set", "get", "delete", "del", "exists", "expire", "ttl", "persist", "list", "ls", "keys", "scan", "count",
+const TAKE_KEYS: [&str; 20] = [
+    "put",
+    "set",
+    "get",
+    "mget",
+    "delete",
+    "del",
+    "exists",
+    "expire",
+    "ttl",
+    "persist",
+    "incr",
+    "cas",
+    "list",
+    "ls",
+    "keys",
+    "scan",
+    "count",
+    "rank",
+    "delete-prefix",
     "export",
 ];
+/// Commands whose arguments are keyspaces.
+const TAKE_KEYSPACES: [&str; 2] = ["use", "drop"];
 
 /// The helper of the line editor.
 pub(super) struct Assistant {
     db: Db,
+    /// Where keys are looked up; `None`: that keyspace is gone.
+    keyspace: Option<Keyspace>,
     commands: Vec<String>,
     root: clap::Command,
     colour: bool,
 }
 
 impl Assistant {
-    /// An assistant that offers keys of `db`.
+    /// An assistant that offers keys of the default keyspace of `db`.
     pub(super) fn new(db: Db) -> Self {
         let mut root = Line::command();
         root.build();
         Assistant {
+            keyspace: Some(Keyspace::clone(&db)),
             db,
             commands: help::command_names(),
             root,
             colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         }
+    }
+
+    /// From now on keys of this keyspace are offered; `None`: of the default one.
+    pub(super) fn go_to(&mut self, keyspace: Option<&str>) {
+        let name = keyspace.unwrap_or(Keyspace::DEFAULT);
+        // An error shows itself when a command runs.
+        self.keyspace = self.db.find_keyspace(name).ok().flatten();
     }
 
     fn candidates(&self, unfinished: &Unfinished) -> Vec<String> {
@@ -55,6 +85,12 @@ impl Assistant {
                     .collect()
             }
             Some(command) if TAKE_KEYS.contains(&command.as_str()) => self.keys(&unfinished.word),
+            Some(command) if TAKE_KEYSPACES.contains(&command.as_str()) => {
+                let names = self.db.keyspaces().unwrap_or_default();
+                starting_with(names.iter().map(String::as_str), &unfinished.word)
+                    .map(|name| quote(name.as_bytes()))
+                    .collect()
+            }
             Some(command) if command == "help" => {
                 let known = self.commands.iter().map(String::as_str);
                 starting_with(known, &unfinished.word).map(str::to_owned).collect()
@@ -76,7 +112,7 @@ impl Assistant {
 
     /// Keys that begin with what is typed. An error shows itself when the command runs; here it offers nothing.
     fn keys(&self, prefix: &[u8]) -> Vec<String> {
-        let pairs = self.db.prefix(prefix).take(KEYS);
+        let pairs = self.keyspace.iter().flat_map(|keyspace| keyspace.prefix(prefix)).take(KEYS);
         pairs.map_while(Result::ok).map(|(key, _)| quote(&key)).collect()
     }
 

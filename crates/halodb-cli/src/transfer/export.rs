@@ -20,7 +20,7 @@ const ROWS_PER_LOOK: u64 = 256;
 
 /// `export [PATH]`.
 pub(crate) fn export(session: &mut Session, export: &Export, asked: Option<Format>) -> Result<()> {
-    let snapshot = session.db()?.snapshot();
+    let snapshot = session.reading()?.snapshot();
     let format = match FileFormat::choose(asked, &export.path)? {
         FileFormat::Jsonl => Format::Jsonl,
         FileFormat::Csv => Format::Csv,

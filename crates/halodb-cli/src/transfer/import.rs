@@ -16,7 +16,7 @@ use crate::input::Stdin;
 use crate::output::Format;
 use crate::session::Session;
 use crate::signals;
-use halodb::{Batch, Db, Ttl};
+use halodb::{Batch, Keyspace, Ttl};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
@@ -63,12 +63,12 @@ struct Skipped {
 
 /// `import [PATH]`.
 pub(crate) fn import(session: &mut Session, import: &Import, asked: Option<Format>) -> Result<()> {
-    let db = session.db()?;
+    let keyspace = session.writing()?;
     let source = Source::open(&import.path, &session.stdin)?;
     let format = FileFormat::choose(asked, &import.path)?;
     let total = source.len();
     let (sender, receiver) = mpsc::sync_channel(AHEAD);
-    let mut parser = Parser::new(db, import, sender);
+    let mut parser = Parser::new(keyspace, session.db()?.stats().page_size, import, sender);
     // Not scoped: after Ctrl-C nobody waits for a thread that is blocked in a read.
     let spawned = thread::Builder::new().name("import".into()).spawn(move || parser.run(source, format));
     spawned.map_err(|e| Failure::stream("start a thread", &e))?;
@@ -129,7 +129,7 @@ fn reader_lost() -> Failure {
 
 /// Turns lines into batches, in the reader thread.
 struct Parser {
-    db: Db,
+    keyspace: Keyspace,
     sender: SyncSender<Message>,
     batch_records: u64,
     skip_bad: bool,
@@ -141,10 +141,10 @@ struct Parser {
 }
 
 impl Parser {
-    fn new(db: Db, import: &Import, sender: SyncSender<Message>) -> Self {
-        let max_key = db.stats().page_size as usize / 4;
+    fn new(keyspace: Keyspace, page_size: u32, import: &Import, sender: SyncSender<Message>) -> Self {
+        let max_key = page_size as usize / 4;
         Parser {
-            db,
+            keyspace,
             sender,
             batch_records: u64::from(import.batch),
             skip_bad: import.skip_bad,
@@ -205,7 +205,7 @@ impl Parser {
     fn add(&mut self, place: Place, record: &Record<'_>) -> ControlFlow<()> {
         let ready = match self.pending.take() {
             Some(ready) => ready,
-            None => Ready { batch: self.db.batch(), records: 0, first_line: place.line, last: place },
+            None => Ready { batch: self.keyspace.batch(), records: 0, first_line: place.line, last: place },
         };
         let ready = Ready {
             batch: match record.expires_at_ms {
@@ -225,9 +225,10 @@ impl Parser {
     }
 
     fn send_pending(&mut self) -> ControlFlow<()> {
-        match self.pending.take().map(|ready| self.sender.send(Message::Batch(ready))) {
-            Some(Err(_)) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
+        let Some(ready) = self.pending.take() else { return ControlFlow::Continue(()) };
+        match self.sender.send(Message::Batch(ready)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
     }
 }

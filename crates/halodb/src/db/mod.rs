@@ -17,7 +17,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome};
+use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome, ReadSet, Validated};
+use halodb_vfs::mutant;
 use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
 
@@ -231,11 +232,24 @@ impl Inner {
         condition: Option<(&[u8], Expect)>,
         level: Durability,
     ) -> Result<Option<Lsn>> {
+        // A planted fault writes to keyspaces whether or not they are there.
+        let members = if mutant("halodb.membership-unjudged") { &[] } else { members };
         let conditions: Vec<_> = members.iter().map(|m| (&*m.entry, Expect::Present)).chain(condition).collect();
         match self.writable()?.commit_if(batch, &conditions, level)? {
             Outcome::Committed(lsn) => Ok(Some(lsn)),
             Outcome::Failed(number) => members.get(number).map_or(Ok(None), |member| Err(member.gone())),
         }
+    }
+
+    /// Commits a batch of stored keys if nothing that was read was written since the snapshot.
+    pub(crate) fn commit_validated(
+        &self,
+        batch: &partition::Batch,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        self.writable()?.commit_validated(batch, snapshot, reads, level)
     }
 
     /// Whether this is the process that opened the database.

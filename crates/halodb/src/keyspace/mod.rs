@@ -1,7 +1,7 @@
 //! [`Keyspace`]: the handle of one keyspace, and what all its calls go through: whether it is still there.
 //!
 //! A [`Db`](crate::Db) is the handle of the default keyspace, so every method on data is here and nowhere else: `read.rs`,
-//! `write.rs`, `range.rs`, `revise.rs`.
+//! `write.rs`, `range.rs`, `revise.rs`, `transact.rs`.
 //!
 //! Membership. A keyspace may be dropped while others write to it. Every write to a named keyspace therefore carries the
 //! condition that its entry in the catalogue is present, which the engine judges in the section in which the write gets its
@@ -11,6 +11,7 @@
 mod range;
 mod read;
 pub(crate) mod revise;
+mod transact;
 mod write;
 
 pub(crate) use range::half_open;

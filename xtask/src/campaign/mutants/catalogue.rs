@@ -13,6 +13,8 @@ pub enum Killer {
     Faults,
     /// Damaged files.
     Corrupt,
+    /// Random operations against a map.
+    Model,
 }
 
 impl fmt::Display for Killer {
@@ -21,6 +23,7 @@ impl fmt::Display for Killer {
             Killer::Crash => "crash",
             Killer::Faults => "faults",
             Killer::Corrupt => "corrupt",
+            Killer::Model => "model",
         })
     }
 }
@@ -28,7 +31,7 @@ impl fmt::Display for Killer {
 impl Killer {
     /// All of them, `self` first.
     pub fn and_the_others(self) -> Vec<Killer> {
-        let mut order = vec![Killer::Crash, Killer::Faults, Killer::Corrupt];
+        let mut order = vec![Killer::Crash, Killer::Faults, Killer::Corrupt, Killer::Model];
         order.sort_by_key(|&killer| killer != self);
         order
     }
@@ -58,6 +61,10 @@ const fn faults(name: &'static str, what: &'static str) -> Mutant {
 
 const fn corrupt(name: &'static str, what: &'static str) -> Mutant {
     Mutant { name, what, first: Killer::Corrupt }
+}
+
+const fn model(name: &'static str, what: &'static str) -> Mutant {
+    Mutant { name, what, first: Killer::Model }
 }
 
 /// All planted faults.
@@ -137,6 +144,9 @@ pub const ALL: &[Mutant] = &[
     crash("partition.time-restarts", "after a crash time is that of the machine's clock"),
     crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
+    model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
+    model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
+    model("halodb.membership-unjudged", "a write does not look whether its keyspace is still there"),
 ];
 
 /// The mutant of a name.
@@ -162,7 +172,7 @@ mod tests {
     fn the_names_in_the_code_are_those_of_the_catalogue() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
         let mut in_code = HashSet::new();
-        for name in ["wal", "pager", "btree", "memtable", "partition"] {
+        for name in ["wal", "pager", "btree", "memtable", "partition", "halodb"] {
             collect(&crates.join(name).join("src"), &mut in_code);
         }
         let planted = |name: &&str| !name.starts_with("disk.");

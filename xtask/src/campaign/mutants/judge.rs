@@ -6,7 +6,7 @@ use super::catalogue::{Killer, Mutant};
 use super::disk;
 use crate::campaign::corrupt::Extent;
 use crate::campaign::report::Report;
-use crate::campaign::{Aim, Plan, corrupt, crash, faults};
+use crate::campaign::{Aim, Plan, corrupt, crash, faults, model};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ impl Verdict {
 pub fn run(mutant: &Mutant, seed: u64, time: Duration) -> Verdict {
     disk::choose(mutant.name);
     let started = Instant::now();
-    let shares = [50, 75, 100];
+    let shares = [50, 70, 90, 100];
     for (killer, share) in mutant.first.and_the_others().into_iter().zip(shares) {
         let left = (time * share / 100).saturating_sub(started.elapsed());
         let plan = Plan { seed, count: u64::MAX, time_s: Some(left.as_secs().max(1)), threads: 1, aim: Aim::Detect };
@@ -77,6 +77,7 @@ fn campaign(killer: Killer, plan: &Plan) -> Report {
         Killer::Crash => crash::run(plan, disk::seam),
         Killer::Faults => faults::run(plan),
         Killer::Corrupt => corrupt::run(plan, Extent::Sample),
+        Killer::Model => model::run(plan),
     }
 }
 

@@ -63,6 +63,7 @@ impl fmt::Display for Row {
                 let unit = match by.as_str() {
                     "crash" => "images",
                     "faults" => "faults",
+                    "model" => "steps",
                     _ => "damages",
                 };
                 let short: String = what.chars().take(100).collect();

@@ -1,0 +1,451 @@
+//! [`Transaction`]: reads and writes that take effect together, as if nobody else had been there meanwhile.
+//!
+//! A transaction reads one snapshot, and keeps what it writes to itself (`own.rs`) and what it has read in mind
+//! (`reads.rs`). At the commit the engine looks whether anybody wrote what was read since the snapshot; if not, the writes
+//! go in as one batch. `keyspace/transact.rs` begins transactions and tries them again.
+//!
+//! What is *not* here: locks. Nobody waits for a transaction, and a transaction waits for nobody, until it commits.
+
+mod own;
+mod pairs;
+mod reads;
+
+pub use pairs::TransactionIter;
+
+use std::fmt;
+use std::ops::{Deref, DerefMut, RangeBounds};
+use std::sync::Arc;
+
+use halodb_partition::{Basis, Lsn, Validated};
+use halodb_wal::Durability;
+
+use crate::keyspace::Member;
+use crate::pins::Pin;
+use crate::space_id::{SpaceId, check_value};
+use crate::span::Span;
+use crate::{Commit, Error, ErrorKind, Key, Keyspace, Result, Value};
+use own::{Did, Own, WasThere};
+use reads::Reads;
+
+/// Reads and writes that take effect together at the commit, or not at all; serializable: the result is that of some order
+/// in which all transactions, batches and single writes ran one after the other.
+///
+/// [`Keyspace::transaction`] runs a closure in one, and runs it again after a conflict; [`Keyspace::begin`] gives one to commit by hand.
+/// Dropping it rolls it back. To read a consistent state without writing, a [`Snapshot`](crate::Snapshot) is enough: it
+/// never meets a conflict, nor does a transaction that writes nothing.
+///
+/// Reads see the snapshot of its beginning and its own writes. The commit fails with
+/// [`Conflict`](ErrorKind::Conflict) if a key that was read, there or not, or a key in a range that was gone over, was
+/// written by somebody else since; writing alone conflicts with nobody. What it writes is kept in memory and becomes one
+/// record of the log: at most 2 GiB, and better far below the size of the memtables
+/// ([`Builder::memtable`](crate::Builder::memtable)). What it reads is remembered, with about a hundred bytes for each key
+/// and two hundred for each range; ranges that touch are one.
+///
+/// A transaction that is open for long holds memory and space as a snapshot does. If so much is written and merged
+/// meanwhile that it is no longer known what (beyond half the memtables' size), its commit fails with `Conflict`, too.
+///
+/// It belongs to one thread at a time.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let db = halodb::Db::open(dir.path())?;
+/// db.batch().put("alice", "100").put("bob", "20").commit()?;
+/// db.transaction(|tx| {
+///     let number = |value: Option<halodb::Value>| -> u64 {
+///         value.and_then(|v| std::str::from_utf8(&v).ok()?.parse().ok()).unwrap_or(0)
+///     };
+///     let (alice, bob) = (number(tx.get("alice")?), number(tx.get("bob")?));
+///     tx.put("alice", (alice - 30).to_string())?;
+///     tx.put("bob", (bob + 30).to_string())
+/// })?;
+/// assert_eq!(db.get("bob")?.as_deref(), Some(&b"50"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct Transaction {
+    basis: Basis,
+    /// The keyspace that is read and written at the moment.
+    space: SpaceId,
+    /// The named keyspaces that were found to be there.
+    members: Vec<Arc<Member>>,
+    durability: Durability,
+    own: Own,
+    reads: Reads,
+    _pin: Pin,
+    /// Last, so that a database which is closed with it has nobody left that holds its files.
+    keys: Keyspace,
+}
+
+/// A transaction in another keyspace than its own: all its methods, on the keys of that one. See [`Transaction::keyspace`].
+#[must_use = "the transaction is in the other keyspace only as long as this lives"]
+pub struct TransactionKeyspace<'t> {
+    tx: &'t mut Transaction,
+    before: SpaceId,
+}
+
+impl Deref for TransactionKeyspace<'_> {
+    type Target = Transaction;
+    fn deref(&self) -> &Transaction {
+        self.tx
+    }
+}
+
+impl DerefMut for TransactionKeyspace<'_> {
+    fn deref_mut(&mut self) -> &mut Transaction {
+        self.tx
+    }
+}
+
+impl Drop for TransactionKeyspace<'_> {
+    fn drop(&mut self) {
+        self.tx.space = self.before;
+    }
+}
+
+impl fmt::Debug for TransactionKeyspace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransactionKeyspace").field("transaction", &**self).finish_non_exhaustive()
+    }
+}
+
+/// What a commit came to.
+pub(crate) enum Attempt {
+    Committed(Commit),
+    Conflict(Conflict),
+}
+
+/// Why a commit was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conflict {
+    snapshot: u64,
+    /// The commit in the way; `None`: not known any more.
+    pub(crate) with: Option<Lsn>,
+}
+
+impl From<Conflict> for Error {
+    fn from(Conflict { snapshot, with }: Conflict) -> Self {
+        let message = match with {
+            Some(Lsn(with)) => format!(
+                "what this transaction read as of number {snapshot} was written by commit {with} meanwhile; nothing of it was done"
+            ),
+            None => format!(
+                "too much was written since this transaction began at number {snapshot} to tell whether it touched what was \
+                 read; nothing of it was done"
+            ),
+        };
+        Error::new(ErrorKind::Conflict, message)
+    }
+}
+
+impl Transaction {
+    /// # Errors
+    /// `NoKeyspace` if it is gone; those of a read.
+    pub(crate) fn new(keys: Keyspace, basis: Basis, pin: Pin) -> Result<Self> {
+        let (space, durability) = (keys.id, keys.inner.durability);
+        let (members, own, reads) = (Vec::new(), Own::default(), Reads::default());
+        let mut new = Transaction { basis, space, members, durability, own, reads, _pin: pin, keys };
+        if let Some(member) = new.keys.member().cloned() {
+            new.enlist(&member)?;
+        }
+        Ok(new)
+    }
+
+    /// The transaction in another keyspace of the database, as long as the result lives.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let (users, by_mail) = (db.keyspace("users")?, db.keyspace("by mail")?);
+    /// db.transaction(|tx| {
+    ///     tx.keyspace(&users)?.put("1", "ada@example.org")?;
+    ///     tx.keyspace(&by_mail)?.put("ada@example.org", "1")?;
+    ///     tx.put("users", "1")
+    /// })?;
+    /// assert_eq!(users.len()? + by_mail.len()? + db.len()?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A keyspace that is dropped before the commit is a conflict.
+    ///
+    /// # Errors
+    /// `NoKeyspace` if it was not there when the transaction began; `InvalidInput` for a keyspace of another database;
+    /// `Corrupt` and `Io` from looking.
+    pub fn keyspace(&mut self, keyspace: &Keyspace) -> Result<TransactionKeyspace<'_>> {
+        self.keys.shares_database_with(keyspace)?;
+        if let Some(member) = keyspace.member() {
+            self.enlist(member)?;
+        }
+        let before = std::mem::replace(&mut self.space, keyspace.id);
+        Ok(TransactionKeyspace { tx: self, before })
+    }
+
+    /// Looks once whether a named keyspace is there. What it finds counts as read, so that a drop is a conflict.
+    fn enlist(&mut self, member: &Arc<Member>) -> Result<()> {
+        if !self.members.iter().any(|known| Arc::ptr_eq(known, member)) {
+            if self.basis.snapshot().get_with(&member.entry, |_| ())?.is_none() {
+                return Err(member.gone());
+            }
+            self.reads.add_key(&member.entry);
+            self.members.push(Arc::clone(member));
+        }
+        Ok(())
+    }
+
+    /// Sets how durable it is when its commit is answered. By default as the database was opened
+    /// ([`Builder::durability`](crate::Builder::durability)).
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
+    /// Sequence number of the newest write of others that it sees.
+    pub fn seq(&self) -> u64 {
+        self.basis.snapshot().lsn().0
+    }
+
+    /// The value of a key, as this transaction has left it or else as it was at the beginning.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let stored = self.space.encode(key.as_ref())?;
+        match self.own.did(stored.as_bytes()) {
+            Did::Set(value) => Ok(Some(value.clone())),
+            Did::Removed => Ok(None),
+            Did::Nothing => {
+                self.reads.add_key(stored.as_bytes());
+                Ok(self.basis.snapshot().get(stored.as_bytes())?)
+            }
+        }
+    }
+
+    /// Runs `f` on the value without copying it; `None` if the key is absent.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let stored = self.space.encode(key.as_ref())?;
+        match self.own.did(stored.as_bytes()) {
+            Did::Set(value) => Ok(Some(f(value))),
+            Did::Removed => Ok(None),
+            Did::Nothing => {
+                self.reads.add_key(stored.as_bytes());
+                Ok(self.basis.snapshot().get_with(stored.as_bytes(), f)?)
+            }
+        }
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.get_with(key, |_| ())?.is_some())
+    }
+
+    /// Sets a key. Seen by this transaction at once, by others when it is committed.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an illegal key or value, or if the transaction becomes too large; it is as it was before.
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        let stored = self.space.encode(key.as_ref())?;
+        check_value(value.as_ref())?;
+        self.own.set(stored.as_bytes(), value.as_ref())
+    }
+
+    /// Removes a key; whether it was there, which counts as reading it. Nothing is written if it was not.
+    ///
+    /// # Errors
+    /// As [`Transaction::get`] and [`Transaction::put`].
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let stored = self.space.encode(key.as_ref())?;
+        let stored = stored.as_bytes();
+        let (is_there, was_there) = match self.own.did(stored) {
+            Did::Removed => return Ok(false),
+            Did::Set(_) => (true, self.was_there(stored)?),
+            Did::Nothing => {
+                self.reads.add_key(stored);
+                let was_there = self.was_there(stored)?;
+                (was_there == WasThere::Before, was_there)
+            }
+        };
+        self.own.remove(stored, was_there)?;
+        Ok(is_there)
+    }
+
+    /// Whether the snapshot has a key that no removed range covers. What is written does not depend on the answer, only how
+    /// much; so it does not count as read.
+    fn was_there(&self, stored: &[u8]) -> Result<WasThere> {
+        let before = !self.own.is_removed(stored) && self.basis.snapshot().get_with(stored, |_| ())?.is_some();
+        Ok(if before { WasThere::Before } else { WasThere::ByItself })
+    }
+
+    /// Removes all keys in `range`, in one step however many there are; how many there were, which counts as reading the
+    /// range. Cost: as [`Transaction::count`].
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("log/1", "").put("log/2", "").put("log/3", "").commit()?;
+    /// let removed = db.transaction(|tx| {
+    ///     let removed = tx.delete_range("log/1".."log/3")?;
+    ///     tx.put("log/removed", removed.to_string())?;
+    ///     Ok(removed)
+    /// })?;
+    /// assert_eq!((removed, db.len()?), (2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(&mut self, range: impl RangeBounds<K>) -> Result<u64> {
+        self.delete_span(Span::of(self.space, range))
+    }
+
+    /// Removes all keys that start with `prefix`; how many there were. As [`Transaction::delete_range`].
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn delete_prefix(&mut self, prefix: impl AsRef<[u8]>) -> Result<u64> {
+        self.delete_span(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn delete_span(&mut self, span: Option<Span>) -> Result<u64> {
+        let Some(span) = span else { return Ok(0) };
+        let count = self.count_span(&span)?;
+        if count > 0 {
+            self.own.remove_span(&span);
+        }
+        Ok(count)
+    }
+
+    /// Removes everything in the keyspace, without looking: what others write meanwhile is no conflict, and is removed as well if it is
+    /// committed before this is.
+    pub fn clear(&mut self) {
+        self.own.remove_span(&Span::all(self.space));
+    }
+
+    /// All pairs in key order.
+    pub fn iter(&self) -> TransactionIter<'_> {
+        self.pairs(Some(Span::all(self.space)))
+    }
+
+    /// The pairs whose key lies in `range`, in key order. An inverted range is empty. `..` in all its forms needs a type for
+    /// its bounds: use [`Transaction::iter`].
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> TransactionIter<'_> {
+        self.pairs(Span::of(self.space, range))
+    }
+
+    /// The pairs whose key starts with `prefix`, in key order.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> TransactionIter<'_> {
+        self.pairs(Span::prefix(self.space, prefix.as_ref()))
+    }
+
+    fn pairs(&self, span: Option<Span>) -> TransactionIter<'_> {
+        TransactionIter::new(self.basis.snapshot(), &self.own, &self.reads, self.space, span)
+    }
+
+    /// The pair with the smallest key. What lies before it counts as read.
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn first(&self) -> Result<Option<(Key, Value)>> {
+        self.iter().next().transpose()
+    }
+
+    /// The pair with the greatest key. What lies behind it counts as read.
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn last(&self) -> Result<Option<(Key, Value)>> {
+        self.iter().next_back().transpose()
+    }
+
+    /// Exact number of keys. Counts as reading all of them. Cost: as [`Transaction::count`].
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn len(&self) -> Result<u64> {
+        self.count_span(&Span::all(self.space))
+    }
+
+    /// Whether there is no key. Stops at the first key.
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.first()?.is_none())
+    }
+
+    /// Exact number of keys in a range, which counts as reading the range. Cost: as [`Keyspace::count`], and a lookup for each
+    /// key in the range that this transaction has written.
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
+        Span::of(self.space, range).map_or(Ok(0), |span| self.count_span(&span))
+    }
+
+    /// Exact number of keys that start with `prefix`. As [`Transaction::count`].
+    ///
+    /// # Errors
+    /// As [`Transaction::get`].
+    pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
+        Span::prefix(self.space, prefix.as_ref()).map_or(Ok(0), |span| self.count_span(&span))
+    }
+
+    fn count_span(&self, span: &Span) -> Result<u64> {
+        self.reads.add_span(span);
+        let mut count = 0;
+        for piece in self.own.unremoved(span) {
+            let (from, to) = piece.bounds();
+            count += self.basis.snapshot().count(from, to)?;
+        }
+        for (stored, entry) in self.own.entries(span) {
+            match (entry, self.was_there(stored)?) {
+                (Some(_), WasThere::ByItself) => count += 1,
+                (None, WasThere::Before) => count -= 1,
+                _ => {}
+            }
+        }
+        Ok(count)
+    }
+
+    /// Commits: when it returns, the writes are visible to all, and as durable as asked for. A transaction that wrote nothing
+    /// is answered with the number of what it saw.
+    ///
+    /// Waits while memory is full of writes that are not merged yet.
+    ///
+    /// # Errors
+    /// `Conflict` if what it read was written by somebody else meanwhile, or if it was open for so long that this cannot be
+    /// told: nothing was done; begin again. Otherwise those of [`Keyspace::put`].
+    pub fn commit(self) -> Result<Commit> {
+        match self.attempt()? {
+            Attempt::Committed(commit) => Ok(commit),
+            Attempt::Conflict(conflict) => Err(conflict.into()),
+        }
+    }
+
+    /// Rolls it back: nothing of it was done. Dropping it does the same.
+    pub fn rollback(self) {}
+
+    pub(crate) fn attempt(self) -> Result<Attempt> {
+        let snapshot = self.basis.snapshot();
+        let seq = snapshot.lsn().0;
+        if self.own.is_empty() {
+            return Ok(Attempt::Committed(Commit { seq }));
+        }
+        let (batch, reads) = (self.own.to_batch(), self.reads.into_set());
+        Ok(match self.keys.inner.commit_validated(&batch, snapshot, &reads, self.durability)? {
+            Validated::Committed(lsn) => Attempt::Committed(Commit { seq: lsn.0 }),
+            Validated::Conflict(lsn) => Attempt::Conflict(Conflict { snapshot: seq, with: Some(lsn) }),
+            Validated::TooOld => Attempt::Conflict(Conflict { snapshot: seq, with: None }),
+        })
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wrote = !self.own.is_empty();
+        f.debug_struct("Transaction").field("seq", &self.seq()).field("wrote", &wrote).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! [`Own`]: what a transaction has written, not yet committed.
+//!
+//! Invariant: a key is either in `entries`, or what the transaction did to it is said by `removed`; an entry is younger than
+//! every range that was removed before it was made, and a range takes the entries that it covers away. So the whole is a
+//! batch: range deletes first, then entries.
+//!
+//! Keys here are stored keys (`space_id.rs`). This file does *not* know the snapshot, nor what was read.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+use std::ops::Bound;
+
+use halodb_partition::{self as partition, KeyRanges};
+
+use crate::span::Span;
+use crate::{Error, ErrorKind, Key, Result, Value};
+
+/// A write to one key: its value, or `None` for a delete.
+pub(super) type Entry = Option<Value>;
+
+/// Bytes of keys and values that a transaction may write: what finds room in a memtable for certain.
+const MAX_BYTES: usize = 1 << 31;
+
+/// About what an entry takes of memory beside key and value.
+const OVERHEAD_BYTES: usize = 64;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct Own {
+    entries: BTreeMap<Key, Entry>,
+    removed: KeyRanges,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Own { entries: BTreeMap::new(), removed: KeyRanges::new(), bytes: 0, max_bytes: MAX_BYTES }
+    }
+}
+
+/// What the transaction did to a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Did<'o> {
+    /// Nothing: the snapshot says what is there.
+    Nothing,
+    Set(&'o Value),
+    Removed,
+}
+
+impl Own {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.removed.is_empty()
+    }
+
+    pub(super) fn did(&self, stored: &[u8]) -> Did<'_> {
+        match self.entries.get(stored) {
+            Some(Some(value)) => Did::Set(value),
+            Some(None) => Did::Removed,
+            None if self.removed.covers(stored) => Did::Removed,
+            None => Did::Nothing,
+        }
+    }
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the transaction would become too large; it is as it was.
+    pub(super) fn set(&mut self, stored: &[u8], value: &[u8]) -> Result<()> {
+        self.enter(stored, Some(value))
+    }
+
+    /// Removes a key that is there without what this transaction did, `was_there`, or only by it.
+    ///
+    /// # Errors
+    /// As [`Own::set`].
+    pub(super) fn remove(&mut self, stored: &[u8], was_there: WasThere) -> Result<()> {
+        match was_there {
+            WasThere::Before => self.enter(stored, None),
+            WasThere::ByItself => {
+                if let Some(before) = self.entries.remove(stored) {
+                    self.bytes -= cost(stored, before.as_deref());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn enter(&mut self, stored: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let before = self.entries.get(stored).map_or(0, |before| cost(stored, before.as_deref()));
+        let bytes = self.bytes - before + cost(stored, value);
+        if bytes > self.max_bytes {
+            let limit = self.max_bytes;
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the transaction would write {bytes} bytes; the limit is {limit}: commit in smaller pieces"),
+            ));
+        }
+        self.bytes = bytes;
+        self.entries.insert(Key::from(stored), value.map(Value::from));
+        Ok(())
+    }
+
+    /// Removes all keys of a span.
+    pub(super) fn remove_span(&mut self, span: &Span) {
+        let gone: Vec<Key> = self.entries(span).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            if let Some(before) = self.entries.remove(&key[..]) {
+                self.bytes -= cost(&key, before.as_deref());
+            }
+        }
+        let (from, to) = span.bounds();
+        self.removed.add(from, to);
+    }
+
+    /// The entries of a span, in the order of their keys.
+    pub(super) fn entries(&self, span: &Span) -> Range<'_, Key, Entry> {
+        self.entries.range::<[u8], _>(span.bounds())
+    }
+
+    /// Whether a key of the snapshot was removed with a range.
+    pub(super) fn is_removed(&self, stored: &[u8]) -> bool {
+        self.removed.covers(stored)
+    }
+
+    /// The parts of a span where the snapshot still counts, but for keys with an entry.
+    pub(super) fn unremoved(&self, span: &Span) -> Vec<Span> {
+        if self.removed.is_empty() {
+            return vec![span.clone()];
+        }
+        let (start, end) = span.half_open();
+        let piece = |(start, end): (Box<[u8]>, Option<Box<[u8]>>)| Span {
+            lower: Bound::Included((&start[..]).into()),
+            upper: end.map_or(Bound::Unbounded, |end| Bound::Excluded((&end[..]).into())),
+        };
+        self.removed.gaps(&start, end.as_deref()).into_iter().map(piece).collect()
+    }
+
+    /// All of it as one batch.
+    pub(super) fn to_batch(&self) -> partition::Batch {
+        let mut batch = partition::Batch::new();
+        for (start, end) in self.removed.iter() {
+            batch.delete_range(start, end);
+        }
+        for (key, entry) in &self.entries {
+            match entry {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        batch
+    }
+}
+
+/// Where a key came from that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WasThere {
+    /// The snapshot has it.
+    Before,
+    /// Only the transaction itself has set it.
+    ByItself,
+}
+
+fn cost(stored: &[u8], value: Option<&[u8]>) -> usize {
+    OVERHEAD_BYTES + stored.len() + value.map_or(0, <[u8]>::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space_id::SpaceId;
+
+    fn span(range: impl std::ops::RangeBounds<&'static str>) -> Span {
+        Span::of(SpaceId::new(SpaceId::DEFAULT, 4096), range).expect("not empty")
+    }
+
+    fn stored(key: &str) -> Vec<u8> {
+        SpaceId::new(SpaceId::DEFAULT, 4096).join(key.as_bytes()).to_vec()
+    }
+
+    #[test]
+    fn a_range_takes_what_was_set_before_and_not_what_is_set_later() {
+        let mut own = Own::default();
+        own.set(&stored("b"), b"1").unwrap();
+        own.set(&stored("c"), b"1").unwrap();
+        own.remove_span(&span("a".."c"));
+        assert_eq!(own.did(&stored("b")), Did::Removed);
+        assert_eq!(own.did(&stored("a")), Did::Removed);
+        assert!(matches!(own.did(&stored("c")), Did::Set(_)));
+        assert_eq!(own.did(&stored("d")), Did::Nothing);
+        own.set(&stored("b"), b"2").unwrap();
+        assert!(matches!(own.did(&stored("b")), Did::Set(value) if value == b"2"));
+        assert_eq!(own.to_batch().len(), 3);
+        let left: Vec<Span> = own.unremoved(&span("a".."d"));
+        assert_eq!(left, [span("c".."d")]);
+    }
+
+    #[test]
+    fn what_the_transaction_itself_set_is_removed_without_a_trace() {
+        let mut own = Own::default();
+        own.set(&stored("b"), b"1").unwrap();
+        own.remove(&stored("b"), WasThere::ByItself).unwrap();
+        assert!(own.is_empty());
+        assert_eq!(own.bytes, 0);
+        own.remove(&stored("b"), WasThere::Before).unwrap();
+        assert_eq!(own.did(&stored("b")), Did::Removed);
+        assert_eq!(own.to_batch().len(), 1);
+    }
+
+    #[test]
+    fn a_write_that_makes_it_too_large_is_refused_and_leaves_it_as_it_was() {
+        let mut own = Own { max_bytes: 1000, ..Own::default() };
+        own.set(&stored("a"), &[1; 500]).unwrap();
+        let error = own.set(&stored("b"), &[2; 500]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(own.did(&stored("b")), Did::Nothing);
+        // The same key anew takes the place of what it had.
+        own.set(&stored("a"), &[3; 800]).unwrap();
+        own.set(&stored("a"), &[3; 10]).unwrap();
+        own.set(&stored("b"), &[2; 500]).unwrap();
+        own.remove_span(&span(..));
+        assert_eq!(own.bytes, 0);
+    }
+}
