@@ -71,6 +71,12 @@ impl Engine {
         self.set.snapshot()
     }
 
+    /// What is visible now, for a commit that rests on it.
+    pub(crate) fn basis(&self) -> partition::Basis {
+        self.pass_time();
+        self.set.basis()
+    }
+
     /// The newest state, visible or not.
     pub(crate) fn newest(&self) -> partition::Snapshot {
         self.pass_time();

@@ -20,7 +20,7 @@ pub(crate) fn persist(session: &mut Session, persist: &Persist) -> Result<()> {
 
 /// `ttl KEY`: writes how long the key will live.
 pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<()> {
-    let left = match session.db()?.ttl(bytes(&ttl.key))? {
+    let left = match session.reading()?.ttl(bytes(&ttl.key))? {
         TtlState::Missing => return Err(not_found()),
         TtlState::Never => None,
         TtlState::In(left) => Some(left),
@@ -33,7 +33,7 @@ pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<
 }
 
 fn change(session: &mut Session, key: &[u8], ttl: Ttl) -> Result<()> {
-    if !session.db()?.expire(key, ttl)? {
+    if !session.writing()?.expire(key, ttl)? {
         return Err(not_found());
     }
     session.out.line("OK")

@@ -34,7 +34,7 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin(&self) -> Result<Transaction> {
-        let basis = self.inner.readable()?.set.basis();
+        let basis = self.inner.readable()?.basis();
         // Closed in between, the snapshot no longer keeps others from the files.
         self.inner.readable()?;
         let pin = Pins::enter(&self.inner.pins, basis.snapshot().lsn().0);
