@@ -2,8 +2,9 @@
 //!
 //! From the newest live segment downwards, numbers are without a hole and each header follows the one before; the chain
 //! must reach down to the segment that holds the first record still needed. Older files that no longer fit are
-//! left-overs: ignored, and removed by the next recycling. Files above the newest live segment are spare. They
-//! are read whole, because a live segment whose beginning turned to zeros looks the same but for its records.
+//! left-overs: ignored, and removed by the next recycling. Files above the newest live segment are spare. A live segment
+//! whose beginning turned to zeros looks the same but for its records: where nothing else says that there is none, the spare
+//! files are read whole ([`Chain::survey_spares`]).
 //!
 //! The first spare may have a header that does not verify: a write of it that failed half way. That is no corruption if
 //! the file holds no valid record, for records are written only after the header is synchronised. Since nobody can say
@@ -131,18 +132,26 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &WalOptions, applied_min:
         let what = format!("the file of segment {former} stands under the name of segment {number}");
         return Err(Error::corrupt(&segment::path_of(dir, number), 0, what));
     }
-    // A live segment whose beginning turned to zeros looks like a spare one.
-    let before = live.last().map_or(Lsn(0), |newest| newest.prev_last_lsn);
-    for &(number, _) in &spares {
-        let damaged = damaged.as_ref().is_some_and(|(of, _)| *of == number);
-        let header = if damaged { "does not verify" } else { "is missing" };
-        survey_spare(vfs, &segment::path_of(dir, number), number, options, header, before)?;
-    }
     let half_begun = match damaged {
         Some((number, e)) if live.last().is_none_or(|newest| newest.number + 1 != number) => return Err(e),
         damaged => damaged.is_some(),
     };
     Ok(Chain { live, needed, leftovers, spares, half_begun })
+}
+
+impl Chain {
+    /// Fails if a spare file is a live segment whose beginning turned to zeros: that looks the same but for its records.
+    /// Reads all of them whole.
+    pub(crate) fn survey_spares(&self, vfs: &dyn Vfs, dir: &Path, options: &WalOptions) -> Result<()> {
+        for &(number, _) in &self.spares {
+            // The header that does not verify, if there is one, is that of the first of them.
+            let damaged = self.half_begun && number == self.newest().number + 1;
+            let header = if damaged { "does not verify" } else { "is missing" };
+            let path = segment::path_of(dir, number);
+            survey_spare(vfs, &path, number, options, header, self.newest().prev_last_lsn)?;
+        }
+        Ok(())
+    }
 }
 
 /// Judges one file by its first bytes.

@@ -13,10 +13,12 @@
 //! Earlier segments were synchronised whole before the header of their follower was written, so everything in them up
 //! to that header's `prev_last_lsn` is proven, and bytes after it are never read.
 //!
+//! Where the log was closed in order, what was prepared for later is not read: see [`End::is_last`].
+//!
 //! Nothing is written here; `open` does that. One segment is in memory at a time.
 
 use crate::chain::{self, Chain};
-use crate::record::{NoHeader, Place, Record, RecordKind};
+use crate::record::{BLOCK, NoHeader, Place, Record, RecordKind};
 use crate::scan::{Bad, Found, Walk, survey, traces};
 use crate::segment::{self, RECORDS_START, SegmentHeader};
 use crate::{Error, Lsn, Wal, WalOptions, files};
@@ -123,7 +125,11 @@ impl Wal {
         let newest = *chain.newest();
         let path = segment::path_of(dir, newest.number);
         let bytes = files::read_segment(&*vfs, &path, &newest)?;
-        let mut end = judge(&newest, &path, &bytes, known)?;
+        let judged = judge(&newest, &path, &bytes, known);
+        if !judged.as_ref().is_ok_and(|end| end.is_last(&newest)) || chain.half_begun {
+            chain.survey_spares(&*vfs, dir, &options)?;
+        }
+        let mut end = judged?;
         if chain.half_begun {
             end.clean = false;
             end.dropped.get_or_insert_with(|| DroppedTail {
@@ -209,7 +215,17 @@ struct End {
     unproven: u64,
 }
 
+/// Whoever opens a log that was closed in order appends an open record, if there is so much room.
+const ROOM_BYTES: u64 = 4 * BLOCK;
+
 impl End {
+    /// Whether nothing can have been written to a later segment: an orderly end is the last thing in this one, and whoever
+    /// opened the log after it would have left an open record here, which is synchronised before the next segment is begun.
+    /// That the record and the next segment's header are gone both takes damage to two blocks.
+    fn is_last(&self, segment: &SegmentHeader) -> bool {
+        self.clean && self.offset + ROOM_BYTES <= segment.segment_len
+    }
+
     fn records<'a>(&self, segment: &SegmentHeader, bytes: &'a [u8]) -> impl Iterator<Item = Found<'a>> + use<'a> {
         let mut walk = Walk::new(&bytes[..self.offset as usize], place(segment), RECORDS_START, segment.first_lsn);
         std::iter::from_fn(move || walk.step().ok())

@@ -4,6 +4,7 @@ mod common;
 use common::*;
 use halodb_vfs::{SimVfs, Vfs};
 use halodb_wal::{Durability, Error, Known, Lsn, RecordKind, Wal};
+use std::sync::Arc;
 
 use Durability::{Memory, Sync};
 
@@ -498,5 +499,62 @@ fn a_prepared_segment_of_an_odd_length_is_begun_so_that_it_can_be_read_again() {
         drop(wal);
         let (_, commits) = recover(&sim).unwrap_or_else(|e| panic!("{keep} bytes, clean close {clean}: {e}"));
         assert_eq!(commits.len(), 6, "{keep} bytes, clean close {clean}");
+    }
+}
+
+/// A log of segments that have room after an orderly end, closed in order, with a prepared segment behind it.
+fn closed_with_room() -> (SimVfs, halodb_wal::WalOptions) {
+    let options =
+        halodb_wal::WalOptions { segment_bytes: 64 << 10, first_segment_bytes: 64 << 10, ..common::options() };
+    let sim = disk();
+    let wal = Wal::create(Arc::new(sim.clone()), &dir(), options.clone()).unwrap();
+    for n in 0..40 {
+        wal.append(vec![n; 1000], 0, Sync).unwrap();
+    }
+    wal.close(0).unwrap();
+    drop(wal);
+    write(&sim, &segment(2), &vec![0; 64 << 10]);
+    (sim, options)
+}
+
+fn recover_with(sim: &SimVfs, options: &halodb_wal::WalOptions) -> halodb_wal::Result<halodb_wal::Recovery> {
+    let each = &mut |_: halodb_wal::Record<'_>| halodb_wal::Result::Ok(());
+    Wal::recover(Arc::new(sim.clone()), &dir(), options.clone(), Known::default(), each)
+}
+
+#[test]
+fn after_an_orderly_end_with_room_behind_it_only_the_headers_of_prepared_segments_are_read() {
+    let calls = |sim: &SimVfs, options: &halodb_wal::WalOptions| {
+        let before = sim.calls();
+        recover_with(sim, options).unwrap();
+        sim.calls() - before
+    };
+    let (sim, options) = closed_with_room();
+    let clean = calls(&sim, &options);
+    // Without its last record the log has no orderly end.
+    let (at, _) = *records_of(&sim, 1).last().unwrap();
+    flip(&sim, &segment(1), at);
+    assert!(!recover_with(&sim, &options).unwrap().clean());
+    assert_eq!(calls(&sim, &options) - clean, 3, "open, measure and read the prepared segment");
+}
+
+#[test]
+fn a_segment_begun_after_an_orderly_end_is_missed_when_its_header_vanishes() {
+    // The second one is too large for what is left of the first segment: only the open record goes there.
+    for payload in [100, 40_000] {
+        let (sim, options) = closed_with_room();
+        let wal = recover_with(&sim, &options).unwrap().into_wal().unwrap();
+        for n in 0..200 {
+            wal.append(vec![n; payload], 0, Sync).unwrap();
+            if records_of(&sim, 2).len() == 1 {
+                break;
+            }
+        }
+        drop(wal);
+        let mut bytes = read(&sim, &segment(2));
+        bytes[..512].fill(0);
+        write(&sim, &segment(2), &bytes);
+        let refused = recover_with(&sim, &options).unwrap_err();
+        assert!(matches!(refused, halodb_wal::Error::Corrupt { .. }), "{payload}: {refused}");
     }
 }
