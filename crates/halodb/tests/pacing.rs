@@ -13,7 +13,7 @@ use halodb::{Db, Durability};
 fn write_through_merges(db: &Db) -> (u64, Duration, Duration) {
     let (begun, mut longest, mut writes) = (Instant::now(), Duration::ZERO, 0u64);
     while db.stats().merges < 4 {
-        let key = writes.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        let key = format!("{:016x}", writes.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let before = Instant::now();
         db.put(key, [7; 150]).unwrap();
         longest = longest.max(before.elapsed());
