@@ -1,9 +1,11 @@
 //! [`Engine`]: the partition set together with the gate: what a `Db` and its threads share.
 //!
-//! Everything that waits for background work is here: commits that find memory full, and `flush`. The engine's threads
+//! Everything that waits for background work is here: commits that find memory full, or are ahead of the merges, and
+//! `flush`. The engine's threads
 //! hold it, but only `db` closes it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use halodb_partition::{self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet};
 
@@ -20,7 +22,16 @@ pub(crate) struct Engine {
     /// Bytes committed since the workers were last woken, and how many are to wake them.
     unannounced: AtomicU64,
     announce_bytes: u64,
+    /// Bytes of a batch that waits longest when it is ahead.
+    large_bytes: u64,
 }
+
+/// How long a writer that is ahead of the merges waits at most after a small commit. A wait of 1 ms would be followed by
+/// another one soon, and so would reach more than one write in a thousand; many of 10 ms are few.
+const SLOWED: Duration = Duration::from_millis(10);
+
+/// How much longer after a large one: the reserve behind the line is to last to the end of the merge.
+const SLOWED_IF_LARGE: Duration = Duration::from_millis(30);
 
 impl Engine {
     /// `budget_bytes` is how much may be written until something has to be merged.
@@ -28,14 +39,17 @@ impl Engine {
         /// Workers look for work this many times while the budget is used up once: seldom enough to cost nothing, often
         /// enough that a merge begins while there is still room.
         const LOOKS_PER_FILLING: u64 = 32;
+        /// So many batches fill the budget that each counts as large.
+        const LARGE_PER_FILLING: u64 = 512;
         let announce_bytes = (budget_bytes / LOOKS_PER_FILLING).max(1);
-        Engine { set, gate, unannounced: AtomicU64::new(0), announce_bytes }
+        let large_bytes = (budget_bytes / LARGE_PER_FILLING).max(1);
+        Engine { set, gate, unannounced: AtomicU64::new(0), announce_bytes, large_bytes }
     }
 
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
         let lsn = self.gate.when_room(|| self.set.commit(batch, level, now_ms()))?;
-        self.announce(batch);
+        self.committed(batch);
         Ok(lsn)
     }
 
@@ -48,10 +62,19 @@ impl Engine {
     ) -> Result<Option<Lsn>> {
         match self.gate.when_room(|| self.set.commit_if(batch, &[condition], level, now_ms()))? {
             Outcome::Committed(lsn) => {
-                self.announce(batch);
+                self.committed(batch);
                 Ok(Some(lsn))
             }
             Outcome::Failed(_) => Ok(None),
+        }
+    }
+
+    /// After each commit: the workers hear of it, and a writer that is ahead of them waits a moment.
+    fn committed(&self, batch: &partition::Batch) {
+        self.announce(batch);
+        if self.set.is_ahead() {
+            let share = batch.len_bytes() as f64 / self.large_bytes as f64;
+            self.gate.slow_down(|| self.set.is_ahead(), SLOWED + SLOWED_IF_LARGE.mul_f64(share.min(1.0)));
         }
     }
 

@@ -7,6 +7,8 @@
 //!   it is counted;
 //! - a stalled writer waits until a job finishes, and gets the error of a job that fails *after* the writer began to
 //!   wait: a failed merge makes writers fail, not hang, and an old failure that has been healed is never reported;
+//! - a writer that is ahead of the merges waits a moment, until a job finishes or its time is over: many short waits
+//!   instead of a long one when memory is full;
 //! - a panic of a background thread is remembered for good: from then on every write fails with `Poisoned`.
 //!
 //! Waiting is bounded on both sides (milliseconds for writers), so that a missed wake-up would cost time and never
@@ -18,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use halodb_partition as engine;
-use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -52,8 +54,11 @@ pub(crate) struct Gate {
     shut: AtomicBool,
     /// Whether the database was closed, or is being closed: reads are refused as well.
     closed: AtomicBool,
-    /// Writes that had to wait.
+    /// Writes that had to wait for room.
     stalls: AtomicU64,
+    /// Writes that were slowed down, and the time they waited.
+    slowed: AtomicU64,
+    slowed_us: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +117,8 @@ impl Gate {
             shut: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             stalls: AtomicU64::new(0),
+            slowed: AtomicU64::new(0),
+            slowed_us: AtomicU64::new(0),
         }
     }
 
@@ -140,6 +147,29 @@ impl Gate {
     /// Writes that had to wait for room so far.
     pub(crate) fn stalls(&self) -> u64 {
         self.stalls.load(Ordering::Relaxed)
+    }
+
+    /// Writes that were slowed down so far, and for how many microseconds together.
+    pub(crate) fn slowed(&self) -> (u64, u64) {
+        (self.slowed.load(Ordering::Relaxed), self.slowed_us.load(Ordering::Relaxed))
+    }
+
+    /// Makes a writer that is ahead of the merges wait: for `longest`, or until it no longer is when a job has ended, or for
+    /// a stop. It never fails: what it follows is committed.
+    #[cold]
+    pub(crate) fn slow_down(&self, is_ahead: impl Fn() -> bool, longest: Duration) {
+        let begun = Instant::now();
+        let mut state = self.state.lock();
+        state.wakeups += 1;
+        self.work.notify_all();
+        while !self.is_shut() && !self.progress.wait_until(&mut state, begun + longest).timed_out() {
+            if !MutexGuard::unlocked(&mut state, &is_ahead) {
+                break;
+            }
+        }
+        drop(state);
+        self.slowed.fetch_add(1, Ordering::Relaxed);
+        self.slowed_us.fetch_add(begun.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Tells sleeping workers that there may be a job.
@@ -423,6 +453,30 @@ mod tests {
         let error = gate.when_room(stalled).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_write_that_is_ahead_waits_a_moment_or_until_a_job_has_caught_up() {
+        let gate = gate();
+        let begun = Instant::now();
+        gate.slow_down(|| true, Duration::from_millis(20));
+        assert!((20..2000).contains(&begun.elapsed().as_millis()));
+        let ahead = AtomicBool::new(true);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| gate.slow_down(|| ahead.load(Ordering::SeqCst), Duration::from_secs(600)));
+            while !writer.is_finished() {
+                // The first job leaves it ahead.
+                gate.take_turn(|| Some(()), |()| Ok(()));
+                std::thread::sleep(Duration::from_millis(5));
+                ahead.store(false, Ordering::SeqCst);
+            }
+        });
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        let (slowed, slowed_us) = gate.slowed();
+        assert!(slowed == 2 && slowed_us >= 20_000, "{slowed} writes for {slowed_us} µs");
+        gate.stop();
+        gate.slow_down(|| true, Duration::from_secs(600));
     }
 
     #[test]

@@ -225,15 +225,23 @@ impl Shared {
         self.wal.wait(lsn, level).map_err(|e| self.log_failed(e))
     }
 
-    /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet.
+    /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet; takes note if it
+    /// is fuller than it should be by now.
     fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
-            if !part.frozen.is_empty() && part.active.table.size_bytes() >= self.freeze_bytes() {
+            if part.frozen.is_empty() {
+                continue;
+            }
+            let active_bytes = part.active.table.size_bytes();
+            if active_bytes >= self.freeze_bytes() {
                 self.counters.stalls.fetch_add(1, Ordering::Relaxed);
                 let what = format!("the memtable of partition {partition} is full and its merge is not finished");
                 return Err(Error::new(ErrorKind::Stalled, what));
+            }
+            if self.is_partition_ahead(partition, active_bytes) {
+                self.ahead.store(true, Ordering::Relaxed);
             }
         }
         Ok(())

@@ -60,6 +60,7 @@ mod multi;
 mod nth;
 mod open;
 mod options;
+mod pace;
 mod patient;
 mod readout;
 mod routing;

@@ -7,6 +7,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::count::{self, KeySpan};
+use crate::pace::Progress;
 use crate::set::Shared;
 use crate::version::Layer;
 use crate::{Error, Result};
@@ -59,7 +60,8 @@ impl Shared {
             let version = self.versions.load();
             let part = &version.parts[partition];
             let layer = part.frozen.last().expect("only this merge takes it away");
-            let mut edits = LayerEdits::new(layer);
+            let progress = &self.partitions[partition].progress;
+            let mut edits = LayerEdits::new(layer, progress);
             let ranges = layer_ranges(layer);
             let synced = self.wal.synced();
             let mut txn = pager.begin()?;
@@ -84,7 +86,9 @@ impl Shared {
                     }
                 }
             });
+            progress.end_chunk(edits.taken);
             if finished {
+                progress.finish();
                 break;
             }
         }
@@ -197,14 +201,21 @@ fn layer_ranges(layer: &Layer) -> Vec<KeyRange> {
 }
 
 /// The frozen memtable as a stream of edits, from where the last chunk ended.
-struct LayerEdits {
+struct LayerEdits<'p> {
     cursor: Cursor,
+    /// What writers are told, and how many keys this stream has given.
+    progress: &'p Progress,
+    taken: u64,
 }
 
-impl LayerEdits {
-    fn new(layer: &Layer) -> Self {
+impl<'p> LayerEdits<'p> {
+    /// Seldom enough that writers, who look at every commit, mostly find it in their cache.
+    const TOLD_EVERY: u64 = 64;
+
+    fn new(layer: &Layer, progress: &'p Progress) -> Self {
         // One run to read from end to end.
         layer.table.sort();
+        progress.begin_chunk(layer.table.middle(&[], None).map_or(0, |(keys, _)| keys as u64));
         let mut cursor = layer.table.cursor(layer.last.0);
         match layer.merged_up_to.as_deref() {
             None => cursor.seek_first(),
@@ -214,11 +225,11 @@ impl LayerEdits {
         if layer.merged_up_to.is_some() && mutant("partition.chunk-skips-key") {
             cursor.next();
         }
-        Self { cursor }
+        Self { cursor, progress, taken: 0 }
     }
 }
 
-impl Edits for LayerEdits {
+impl Edits for LayerEdits<'_> {
     fn current(&self) -> Option<(&[u8], Change<'_>)> {
         let change = match self.cursor.found()?.entry {
             Entry::Value(bytes) => Change::put(bytes),
@@ -229,5 +240,9 @@ impl Edits for LayerEdits {
 
     fn advance(&mut self) {
         self.cursor.next();
+        self.taken += 1;
+        if self.taken.is_multiple_of(Self::TOLD_EVERY) {
+            self.progress.took(self.taken);
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
 use crate::options::{Create, Entropy, OpenReport, Options};
+use crate::pace::Progress;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
@@ -91,6 +92,7 @@ impl PartitionSet {
                 pager: part.pager,
                 quiet: Mutex::new(()),
                 claimed: AtomicBool::new(false),
+                progress: Progress::default(),
                 last_write_ms: AtomicU64::new(now_ms),
                 compacting: Mutex::new(Background::default()),
             });
@@ -111,6 +113,7 @@ impl PartitionSet {
             replayed_to: if log.untouched { Lsn(0) } else { log.last },
             last_commit: AtomicU64::new(0),
             counters: Counters::default(),
+            ahead: AtomicBool::new(false),
             pool,
         };
         Ok((PartitionSet { shared: Arc::new(shared) }, report))

@@ -5,6 +5,7 @@
 
 use crate::compact::Background;
 use crate::manifest::Manifest;
+use crate::pace::Progress;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     /// Greatest number given to a commit since the open (0: none).
     pub(crate) last_commit: AtomicU64,
     pub(crate) counters: Counters,
+    /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
+    pub(crate) ahead: AtomicBool,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) pager: Pager,
+    /// How far the merge of its frozen memtable is.
+    pub(crate) progress: Progress,
     /// Held by whatever writes to the page file or needs it quiet: one merge, one check at a time.
     pub(crate) quiet: Mutex<()>,
     /// Whether a job for this partition is handed out.

@@ -35,6 +35,11 @@ pub struct Stats {
     pub merges: u64,
     /// Times a writer found memory full and had to wait for a merge.
     pub stalls: u64,
+    /// Times a writer was slowed down because it was ahead of the merges ([`PartitionSet::is_ahead`]), and how long in
+    /// microseconds. Counted by whoever makes it wait: 0 without the facade.
+    pub slowed: u64,
+    /// See [`Stats::slowed`].
+    pub slowed_us: u64,
     /// Greatest visible number.
     pub visible: u64,
     /// Greatest durable number.

@@ -34,6 +34,8 @@ pub(crate) fn stats(session: &mut Session, format: Format) -> Result<()> {
         .number("commits_since_open", stats.commits, Unit::Count)
         .number("merges_since_open", stats.merges, Unit::Count)
         .number("stalls_since_open", stats.stalls, Unit::Count)
+        .number("slowed_since_open", stats.slowed, Unit::Count)
+        .number("slowed_us_since_open", stats.slowed_us, Unit::Count)
         .number("last_visible_seq", stats.visible, Unit::Count)
         .number("last_durable_seq", stats.durable, Unit::Count)
         .write(&mut session.out, format)

@@ -21,6 +21,7 @@ impl Db {
         let mut stats = self.inner.engine.set.stats();
         // A write that waits asks several times; here it counts once.
         stats.stalls = self.inner.engine.gate.stalls();
+        (stats.slowed, stats.slowed_us) = self.inner.engine.gate.slowed();
         stats
     }
 

@@ -1,9 +1,11 @@
-//! [`FullDisk`]: a simulated disk that can be full: it refuses new space and lets everything else go on.
+//! [`FullDisk`]: a simulated disk that can be full: it refuses new space and lets everything else go on. It can also be slow
+//! when a tree is synchronised.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use halodb::vfs::{DirEntry, EntryKind, File, Lock, LockError, Mapping, OpenMode, SimVfs, Vfs};
 
@@ -26,9 +28,15 @@ const NO_SPACE: i32 = 28;
 pub(crate) struct FullDisk {
     pub(crate) disk: SimVfs,
     full: Arc<AtomicU8>,
+    tree_sync_ms: Arc<AtomicU64>,
 }
 
 impl FullDisk {
+    /// How long each synchronisation of a tree takes from now on.
+    pub(crate) fn set_tree_sync_ms(&self, ms: u64) {
+        self.tree_sync_ms.store(ms, Ordering::SeqCst);
+    }
+
     pub(crate) fn set(&self, full: Full) {
         self.full.store(full as u8, Ordering::SeqCst);
     }
@@ -44,6 +52,7 @@ struct FullFile {
     /// The state in which this file gets no space.
     when: Full,
     full: Arc<AtomicU8>,
+    tree_sync_ms: Arc<AtomicU64>,
 }
 
 impl FullFile {
@@ -68,6 +77,9 @@ impl File for FullFile {
         self.file.write_at(buf, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
+        if self.when == Full::Trees {
+            std::thread::sleep(Duration::from_millis(self.tree_sync_ms.load(Ordering::SeqCst)));
+        }
         self.file.sync_data()
     }
     fn sync_all(&self) -> io::Result<()> {
@@ -91,7 +103,8 @@ impl Vfs for FullDisk {
         let new = matches!(mode, OpenMode::Create | OpenMode::CreateNew) && self.disk.kind(path)?.is_none();
         refuse_if(new && self.full.load(Ordering::SeqCst) == when as u8)?;
         let file = self.disk.open(path, mode)?;
-        Ok(Arc::new(FullFile { file, when, full: Arc::clone(&self.full) }))
+        let (full, tree_sync_ms) = (Arc::clone(&self.full), Arc::clone(&self.tree_sync_ms));
+        Ok(Arc::new(FullFile { file, when, full, tree_sync_ms }))
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.create_dir(path)

@@ -84,6 +84,25 @@ fn full_memory_stalls_writers_until_a_job_has_run() {
 }
 
 #[test]
+fn a_writer_is_ahead_from_half_of_the_next_memtable_on_until_the_frozen_one_is_merged() {
+    let disk = SimVfs::new();
+    let set = open(&disk);
+    let mut batch = Batch::new();
+    batch.put(b"k", &[7; 100]);
+    let mut found = Vec::new();
+    while set.commit(&batch, Durability::Memory, 0).is_ok() {
+        found.push(set.is_ahead());
+    }
+    let first = found.iter().position(|ahead| *ahead).expect("nobody merges");
+    assert!(found[first..].iter().all(|ahead| *ahead));
+    // The first memtable is frozen in the middle, and the second one half full at three quarters.
+    let share = first * 100 / found.len();
+    assert!((70..80).contains(&share), "ahead from {share} % on");
+    settle(&set);
+    assert!(!set.is_ahead());
+}
+
+#[test]
 fn values_of_megabytes_are_stored_merged_and_read_back() {
     let disk = SimVfs::new();
     let set = open(&disk);
