@@ -464,9 +464,6 @@ impl Facade {
                     },
                 }
             }
-            Write::PutUntil(id, value, after) => {
-                drop(self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?);
-            }
             Write::Delete(id) => {
                 let key = ops::key(*id);
                 let before = held(&key)?;
