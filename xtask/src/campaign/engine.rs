@@ -372,7 +372,7 @@ impl Facade {
                 }
             }
             Write::PutUntil(id, value, after) => {
-                drop(self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?);
+                self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?;
             }
             Write::Delete(id) => {
                 let key = ops::key(*id);

@@ -23,7 +23,7 @@ pub(crate) fn cas(session: &mut Session, cas: &Cas, format: Format) -> Result<()
             if format.is_json() {
                 // The value that is there; none if there is no key.
                 let mut line = Vec::new();
-                json_record(&mut line, bytes(&cas.key), current.as_deref());
+                json_record(&mut line, bytes(&cas.key), current.as_deref(), None);
                 session.out.line(line)?;
             }
             Err(Failure::answer("mismatch", if current.is_some() { "(another value)" } else { "(not found)" }))
