@@ -179,7 +179,8 @@ impl Memtable {
     /// Bytes accounted: keys, values and a fixed overhead per write.
     ///
     /// Exactly the sum of key and value length + [`RECORD_OVERHEAD_BYTES`](crate::RECORD_OVERHEAD_BYTES) over all writes, of
-    /// [`EXPIRY_BYTES`](crate::EXPIRY_BYTES) over the values that expire, of [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, and of both key lengths +
+    /// [`EXPIRY_BYTES`](crate::EXPIRY_BYTES) over the values that expire, of
+    /// [`KEY_OVERHEAD_BYTES`](crate::KEY_OVERHEAD_BYTES) over the keys, and of both key lengths +
     /// [`RANGE_DELETE_OVERHEAD_BYTES`](crate::RANGE_DELETE_OVERHEAD_BYTES) over the range deletes. One load.
     pub fn size_bytes(&self) -> u64 {
         self.counters.size_bytes.load(Ordering::Acquire)

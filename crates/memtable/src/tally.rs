@@ -107,8 +107,8 @@ impl Memtable {
     /// this table and under it, must not have been written while it was asked, where the answer is used.
     ///
     /// `None`: there is no answer, as a later number was asked for before, or keys above `above` were merged away before
-    /// they were looked at, or what had not expired yet at `as_of` may have been dropped when others asked. Cost: one question for each key written since the last call. Other callers wait meanwhile;
-    /// readers and writers do not.
+    /// they were looked at, or what had not expired yet at `as_of` may have been dropped when others asked. Cost: one
+    /// question for each key written since the last call. Other callers wait meanwhile; readers and writers do not.
     ///
     /// # Errors
     /// Those of `under`; the next call asks again.
