@@ -431,7 +431,9 @@ impl Facade {
                 let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
                 let after = self.keys.len()?;
                 if after + removed != before {
-                    return Self::wrong(format!("{removed} keys are said to be removed of {before}, and {after} are left"));
+                    return Self::wrong(format!(
+                        "{removed} keys are said to be removed of {before}, and {after} are left"
+                    ));
                 }
             }
         }
@@ -465,7 +467,7 @@ impl Engine for Facade {
     /// The facade's threads run the jobs, and it has a clock of its own.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
         match op {
-// Its deletes look whether there is anything to delete, which counts as a read that no workload means.
+            // Its deletes look whether there is anything to delete, which counts as a read that no workload means.
             Op::Finish(which, writes, level) => {
                 let blind = |write: &Write| match *write {
                     Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
