@@ -168,10 +168,40 @@ fn a_scan_has_read_what_it_went_over_and_not_what_lies_beyond() {
     // What is its own it has not read from anybody.
     let mut tx = db.begin().unwrap();
     tx.put("x", "1").unwrap();
-    assert!(tx.contains("x").unwrap() && tx.delete("x").unwrap());
-    tx.put("y", "1").unwrap();
+    assert!(tx.contains("x").unwrap() && tx.get("x").unwrap().is_some());
     db.put("x", "theirs").unwrap();
     tx.commit().unwrap();
+}
+
+/// Once it was forgotten that it had been there at all, and what somebody else had put meanwhile stayed.
+#[test]
+fn a_key_that_a_transaction_sets_and_removes_is_gone_whatever_others_did_to_it() {
+    let (_disk, db) = memory();
+    let mut tx = db.begin().unwrap();
+    tx.put("k", "mine").unwrap();
+    assert!(tx.delete("k").unwrap());
+    assert_eq!(tx.len().unwrap(), 0);
+    drop(tx);
+    let mut tx = db.begin().unwrap();
+    tx.put("k", "mine").unwrap();
+    assert!(tx.delete("k").unwrap());
+    tx.put("other", "mine").unwrap();
+    db.put("k", "theirs").unwrap();
+    tx.commit().unwrap();
+    assert_eq!(common::keys(db.iter()), ["other"]);
+}
+
+#[test]
+fn numbers_are_added_to_as_outside_of_a_transaction() {
+    let (_disk, db) = memory();
+    db.increment("n", 5).unwrap();
+    let sum = db.transaction(|tx| {
+        tx.increment("n", 2)?;
+        tx.increment("n", -10)
+    });
+    assert_eq!((sum.unwrap(), text(&db, "n").as_deref()), (-3, Some("-3")));
+    db.put("n", "no number").unwrap();
+    assert_eq!(db.transaction(|tx| tx.increment("n", 1)).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -478,7 +508,7 @@ fn run(db: &Db, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60 * common::scale(), max_shrink_iters: 800, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150 * common::scale(), max_shrink_iters: 800, ..ProptestConfig::default() })]
 
     #[test]
     fn committed_transactions_could_have_run_one_after_the_other(ops in proptest::collection::vec(op(), 1..140)) {
