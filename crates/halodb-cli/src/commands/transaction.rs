@@ -88,7 +88,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
             if current.as_deref() != expected {
                 if format.is_json() {
                     let mut line = Vec::new();
-                    json_record(&mut line, key, current.as_deref());
+                    json_record(&mut line, key, current.as_deref(), None);
                     session.out.line(line)?;
                 }
                 let what = if current.is_some() { "(another value)" } else { "(not found)" };

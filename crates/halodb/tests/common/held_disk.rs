@@ -133,6 +133,9 @@ impl Vfs for HeldDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)
     }
+    fn exchange(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.exchange(from, to)
+    }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.disk.remove_file(path)
     }
