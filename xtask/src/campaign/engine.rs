@@ -377,7 +377,9 @@ impl Facade {
                 let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
                 let after = self.keys.len()?;
                 if after + removed != before {
-                    return Self::wrong(format!("{removed} keys are said to be removed of {before}, and {after} are left"));
+                    return Self::wrong(format!(
+                        "{removed} keys are said to be removed of {before}, and {after} are left"
+                    ));
                 }
             }
         }
