@@ -138,6 +138,32 @@ fn clear_asks_on_a_terminal() {
 }
 
 #[test]
+fn the_prompt_names_the_keyspace_whose_keys_are_completed_and_drop_asks() {
+    let place = Place::new();
+    place.run(&["put", "long key of a user", "Ada", "--keyspace", "users"]);
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("use us\t\r");
+    terminal.until("halodb:users> ");
+    terminal.types("get \"lon\t\r");
+    terminal.until("Ada\r\n");
+    terminal.until("halodb:users> ");
+    terminal.types("use new\r");
+    terminal.until("created the keyspace `new`");
+    terminal.until("halodb:new> ");
+    terminal.types("drop users\r");
+    terminal.until("Delete the keyspace `users` with 1 keys? [y/N] ");
+    terminal.types("y\r");
+    terminal.until("OK");
+    terminal.until("halodb:new> ");
+    terminal.types("drop new --yes\r");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+    place.run(&["keyspaces"]).expect(0, "default\n");
+}
+
+#[test]
 fn a_list_stops_at_100_rows_on_a_terminal_and_says_how_many_remain() {
     let place = Place::new();
     place.fill(1234, 0);

@@ -91,6 +91,15 @@ fn writes(c: &mut Criterion, db: &Db, partitions: u32) {
             });
         });
     }
+    // As `put Memory`, and a look whether the keyspace is still there.
+    let named = db.keyspace("named").expect("a keyspace");
+    let options = WriteOptions::new().durability(Durability::Memory);
+    group.bench_function(BenchmarkId::new("put Memory in a named keyspace", partitions), |b| {
+        b.iter(|| {
+            next += 1;
+            named.put_with(key(next), VALUE, &options).expect("a put")
+        });
+    });
     group.throughput(Throughput::Elements(BATCH));
     for level in [Durability::Memory, Durability::Sync] {
         group.bench_function(BenchmarkId::new(format!("batch {level:?}"), partitions), |b| {

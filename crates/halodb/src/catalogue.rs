@@ -24,7 +24,7 @@ use crate::short::Short;
 use crate::space_id::{MAX_NUMBER, SpaceId};
 use crate::{Error, ErrorKind, Result};
 
-const NEXT: &[u8] = &[0x00, 0x01];
+pub(crate) const NEXT: &[u8] = &[0x00, 0x01];
 const BY_NAME: &[u8] = &[0x00, 0x02];
 const BY_ID: &[u8] = &[0x00, 0x03];
 
@@ -84,7 +84,7 @@ pub(crate) fn names(view: partition::Snapshot) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The number that the next keyspace gets. `any` is the id of another one.
+/// The number that the next keyspace gets: that of the counter, unless it is in use after all. `any` is the id of another one.
 ///
 /// # Errors
 /// `InvalidInput` if all are used up: half a billion keyspaces were created.
@@ -94,10 +94,25 @@ pub(crate) fn next(view: &partition::Snapshot, any: SpaceId) -> Result<u32> {
         let is_free = |n: &u32| matches!(view.get_with(&entry_of(any.sibling(*n)), |_| ()), Ok(None));
         return Ok((FIRST..=MAX_NUMBER).find(is_free).unwrap_or(MAX_NUMBER));
     }
-    match view.get_with(NEXT, number)?.transpose()?.unwrap_or(FIRST) {
-        next if next <= MAX_NUMBER => Ok(next),
-        _ => Err(Error::new(ErrorKind::InvalidInput, "the numbers of keyspaces are used up: none can be created")),
+    let mut next = view.get_with(NEXT, number)?.transpose()?.unwrap_or(FIRST);
+    // What was salvaged from a damaged database may have lost the counter, or a keyspace's entries and not its keys.
+    while next <= MAX_NUMBER && is_taken(view, any.sibling(next))? {
+        next += 1;
     }
+    if next <= MAX_NUMBER {
+        return Ok(next);
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "the numbers of keyspaces are used up: none can be created"))
+}
+
+/// Whether an id has an entry, or keys.
+fn is_taken(view: &partition::Snapshot, id: SpaceId) -> Result<bool> {
+    if view.get_with(&entry_of(id), |_| ())?.is_some() {
+        return Ok(true);
+    }
+    let mut cursor = view.cursor();
+    cursor.seek(&id.start())?;
+    Ok(cursor.key().is_some_and(|key| key < &id.end()[..]))
 }
 
 /// The writes that create a keyspace.

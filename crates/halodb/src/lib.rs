@@ -30,6 +30,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Keys can be kept apart in [keyspaces](Keyspace), and changed by what they hold:
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! # let db = halodb::Db::open(dir.path())?;
+//! let (users, visits) = (db.keyspace("users")?, db.keyspace("visits")?);
+//! db.batch().put_in(&users, "1", "Ada").put_in(&visits, "1", "0").commit()?; // both or none
+//! assert_eq!(visits.increment("1", 1)?, 1);
+//! assert_eq!(users.insert("1", "Ada Lovelace")?.as_deref(), Some(&b"Ada"[..])); // what was there
+//! assert_eq!(users.delete_prefix("1")?, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What it promises
 //!
 //! - A write that was acknowledged with [`Durability::Sync`], the default, survives a killed process and a power cut.

@@ -353,6 +353,7 @@ fn range_deletes_count_every_key_once_while_others_write() {
                 while running.load(Ordering::Acquire) > 0 {
                     round += 1;
                     let count = if round % 3 == 0 {
+                        std::thread::sleep(Duration::from_millis(1));
                         db.delete_range("1".."3").unwrap()
                     } else {
                         db.delete_prefix(format!("{}/", round % 5)).unwrap()
@@ -365,6 +366,30 @@ fn range_deletes_count_every_key_once_while_others_write() {
             });
         });
         assert_eq!(removed.load(Ordering::Relaxed) + db.len().unwrap(), 3 * puts, "{level:?}");
+    }
+}
+
+#[test]
+fn removing_nothing_writes_nothing_and_few_and_many_keys_are_counted_alike() {
+    let (_disk, db) = memory();
+    let before = db.last_seq();
+    assert_eq!(db.delete_prefix("k").unwrap(), 0);
+    assert_eq!(db.last_seq(), before);
+    for number in [1, 15, 16, 17, 40] {
+        let keys: Vec<String> = (0..number).map(|i| format!("k{i:02}")).collect();
+        for merged in [false, true] {
+            common::put_all(&db, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+            db.put("l", "beside").unwrap();
+            if merged {
+                db.flush().unwrap();
+            }
+            let old = db.snapshot();
+            assert_eq!(db.delete_prefix("k").unwrap(), number);
+            assert_eq!((old.len().unwrap(), db.len().unwrap()), (number + 1, 1));
+            db.put("k00", "again").unwrap();
+            assert_eq!(db.len().unwrap(), 2, "what is put later is there");
+            assert_eq!(db.delete_range("k".."l").unwrap(), 1);
+        }
     }
 }
 

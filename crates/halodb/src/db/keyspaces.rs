@@ -162,3 +162,31 @@ impl Db {
         Keyspace::new(Arc::clone(&self.inner), id, Some(Arc::clone(member)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halodb_partition::Batch;
+    use halodb_vfs::SimVfs;
+
+    /// A database salvaged from a damaged one may have lost any part of its catalogue.
+    #[test]
+    fn a_number_that_is_in_use_is_not_given_out_even_if_the_catalogue_has_forgotten_it() {
+        let db = Db::builder("data").vfs(Arc::new(SimVfs::new())).open().expect("it opens");
+        let numbers = ["a", "b", "c"].map(|name| {
+            let keyspace = db.keyspace(name).expect("it is created");
+            keyspace.put("k", name).expect("a put succeeds");
+            keyspace.member().expect("it is named").number
+        });
+        assert_eq!(numbers, [2, 3, 4]);
+        db.keyspace("a").and_then(|a| a.clear()).expect("a clear succeeds");
+        let mut batch = Batch::new();
+        batch.delete(catalogue::NEXT);
+        batch.delete(&catalogue::key_of("b"));
+        batch.delete(&catalogue::entry_of(db.id.sibling(3)));
+        db.inner.commit(&batch, &[], db.inner.durability).expect("a commit succeeds");
+        let new = db.keyspace("new").expect("it is created");
+        assert_eq!(new.member().expect("it is named").number, 5, "2 has a name, 3 has keys, 4 has both");
+        assert!(new.is_empty().expect("a read succeeds"));
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 pub(crate) mod full_disk;
+pub(crate) mod held_disk;
 pub(crate) mod stored;
 
 use std::sync::Arc;

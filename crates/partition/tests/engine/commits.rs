@@ -1,7 +1,7 @@
 //! Writing: batches, conditions, durability, memory that is full.
 
 use crate::*;
-use halodb_partition::{ErrorKind, Expect, Outcome};
+use halodb_partition::{ErrorKind, Expect, Outcome, Removal};
 
 #[test]
 fn keys_and_values_out_of_range_are_refused_before_anything_is_logged() {
@@ -54,6 +54,52 @@ fn a_condition_is_judged_on_the_tree_the_frozen_and_the_active_memtable_alike() 
         put(&set, "k", "again");
         merge_all(&set);
     }
+}
+
+#[test]
+fn a_range_delete_says_how_many_keys_there_were_wherever_they_are() {
+    let disk = SimVfs::new();
+    let set = open(&disk);
+    let remove = |start: &str, end: Option<&str>, conditions: &[(&[u8], Expect)]| {
+        let range = (start.as_bytes(), end.map(str::as_bytes));
+        set.delete_range(range, conditions, Durability::Sync, 0).unwrap()
+    };
+    let moves: [fn(&PartitionSet); 3] = [|_| {}, |set| set.freeze_all().unwrap(), merge_all];
+    for then in moves {
+        for key in ["a", "b", "c", "d", "e"] {
+            put(&set, key, "v");
+            then(&set);
+        }
+        let before = set.visible();
+        assert_eq!(remove("a", None, &[(b"a", Expect::Present), (b"b", Expect::Absent)]), Removal::Failed(1));
+        assert_eq!(set.visible(), before, "nothing was written");
+        let Removal::Removed { lsn, keys } = remove("b", Some("d"), &[(b"a", Expect::Present)]) else {
+            panic!("the condition holds");
+        };
+        assert_eq!((lsn, keys), (set.visible(), 2));
+        then(&set);
+        assert!(matches!(remove("a", None, &[]), Removal::Removed { keys: 3, .. }));
+        assert!(matches!(remove("a", None, &[]), Removal::Removed { keys: 0, .. }));
+        assert_eq!(all(&set.snapshot()), []);
+    }
+}
+
+#[test]
+fn the_newest_state_is_the_visible_one_when_nothing_is_in_flight_also_after_an_open() {
+    let disk = SimVfs::new();
+    let set = open(&disk);
+    for i in 0..300 {
+        put(&set, &format!("k{:03}", i % 90), &format!("{i}"));
+        assert_eq!(set.newest().lsn(), set.visible());
+    }
+    let pairs = all(&set.newest());
+    assert_eq!(pairs, all(&set.snapshot()));
+    set.wait_settled(set.newest().lsn(), Durability::Sync).unwrap();
+    set.close(0).unwrap();
+    drop(set);
+    let set = open(&disk);
+    set.wait_settled(set.newest().lsn(), Durability::Sync).unwrap();
+    assert_eq!(all(&set.newest()), pairs);
 }
 
 #[test]
