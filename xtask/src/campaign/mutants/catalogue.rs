@@ -139,6 +139,8 @@ pub const ALL: &[Mutant] = &[
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
     crash("partition.count-asks-tree-only", "a count does not look under a key in older memtables"),
     crash("partition.count-merged-twice", "a count takes a key that is merged already from the memtable as well"),
+    model("partition.validate-without-ranges", "a commit overlooks keys that were written in a range it rests on"),
+    model("partition.validate-without-merged", "a commit overlooks writes that were merged since its snapshot"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
     model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
     model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
