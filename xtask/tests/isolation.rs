@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xtask::campaign::config::TINY;
 use xtask::campaign::isolation::bank::{self, Guard};
 use xtask::campaign::isolation::target::Flaw;
-use xtask::campaign::isolation::{self, recorder};
+use xtask::campaign::isolation::{self, recorder, serial};
 use xtask::campaign::{Plan, engine::Refusal};
 
 /// Runs `attempt` on new databases until it fails; at most 200 times.
@@ -24,6 +24,10 @@ fn check_caught(name: &str, attempt: impl Fn(u64, &dyn Fn() -> Result<halodb::Db
 
 fn check_flaw_caught(flaw: Flaw) {
     check_caught(&format!("{flaw:?}"), |seed, open| recorder::history(seed, flaw, open).map(drop));
+}
+
+fn check_transactions_caught(flaw: serial::Flaw) {
+    check_caught(&format!("{flaw:?}"), |seed, open| serial::history(seed, flaw, open).map(drop));
 }
 
 #[test]
@@ -56,4 +60,39 @@ fn a_read_of_an_old_state_is_noticed() {
 #[test]
 fn transfers_that_nobody_keeps_apart_lose_money() {
     check_caught("an unguarded bank", |seed, open| bank::run(seed, Guard::Nothing, open).map(drop));
+}
+
+#[test]
+fn transactions_that_forget_a_key_that_they_read_are_noticed() {
+    check_transactions_caught(serial::Flaw::ForgetsKeys);
+}
+
+#[test]
+fn transactions_that_overlook_phantoms_are_noticed() {
+    check_transactions_caught(serial::Flaw::ForgetsRanges);
+}
+
+#[test]
+fn transactions_that_forget_what_was_not_there_are_noticed() {
+    check_transactions_caught(serial::Flaw::ForgetsAbsence);
+}
+
+#[test]
+fn transactions_of_many_threads_could_have_run_one_after_the_other() {
+    let (mut committed, mut conflicts) = (0, 0);
+    for seed in 0..12 {
+        let outcome = isolation::on_a_disk(seed, |open| serial::history(seed, serial::Flaw::None, open));
+        let reached = outcome.unwrap_or_else(|what| panic!("history {seed}: {what}"));
+        (committed, conflicts) = (committed + reached.committed, conflicts + reached.conflicts);
+    }
+    println!("{committed} committed, {conflicts} conflicts");
+    assert!(committed > 500 && conflicts > 20, "{committed} committed, {conflicts} conflicts: threads hardly met");
+}
+
+#[test]
+fn transfers_in_transactions_lose_no_money() {
+    for seed in 0..3 {
+        let outcome = isolation::on_a_disk(seed, |open| bank::run(seed, Guard::Transactions, open));
+        outcome.unwrap_or_else(|what| panic!("bank {seed}: {what}"));
+    }
 }

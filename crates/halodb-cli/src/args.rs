@@ -145,6 +145,17 @@ pub(crate) enum Command {
     /// Delete everything in the keyspace
     #[command(after_help = "Example: clear --yes")]
     Clear(Clear),
+    /// Begin a transaction: the commands that follow read and write it, until `commit` or `rollback`
+    #[command(after_help = "Example: begin")]
+    Begin,
+    /// Make what was done since `begin` visible and durable, all of it or nothing
+    #[command(
+        after_help = "Example: commit\nExit code 6 if what it read was changed meanwhile; nothing was done then."
+    )]
+    Commit,
+    /// Take back what was done since `begin`
+    #[command(after_help = "Example: rollback")]
+    Rollback,
     /// Read keys and values from a file (jsonl or csv)
     #[command(after_help = "Example: import users.jsonl\n         zcat users.jsonl.gz | halodb import -\n\
                       The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
@@ -490,9 +501,14 @@ impl Command {
             | Command::DeletePrefix(_)
             | Command::Clear(_)
             | Command::Import(_) => Needs::Created,
-            Command::Doctor(_) | Command::Config(_) | Command::Help(_) | Command::Version | Command::Quit => {
-                Needs::Nothing
-            }
+            Command::Begin
+            | Command::Commit
+            | Command::Rollback
+            | Command::Doctor(_)
+            | Command::Config(_)
+            | Command::Help(_)
+            | Command::Version
+            | Command::Quit => Needs::Nothing,
             _ => Needs::Existing,
         }
     }

@@ -13,6 +13,7 @@ mod revise;
 mod shape;
 mod space;
 mod table;
+mod transaction;
 mod ttl;
 
 use crate::args::Command;
@@ -34,6 +35,11 @@ pub(crate) enum Flow {
 /// Runs one command. `format` is what was asked for, if anything was.
 pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Format>) -> Result<Flow> {
     let form = format.unwrap_or_default();
+    if session.transaction.is_some()
+        && let Some(done) = transaction::run(session, command, form)
+    {
+        return done.map(|()| Flow::Continue);
+    }
     match command {
         Command::Put(put) => keys::put(session, put, form)?,
         Command::Get(get) => keys::get(session, get, form)?,
@@ -57,6 +63,9 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Keyspaces => keyspaces::list(session, form)?,
         Command::Drop(drop) => keyspaces::drop(session, drop, form)?,
         Command::Clear(clear) => clear::clear(session, clear, form)?,
+        Command::Begin => transaction::begin(session)?,
+        Command::Commit => transaction::commit(session, form)?,
+        Command::Rollback => transaction::rollback(session)?,
         Command::Import(import) => transfer::import(session, import, format)?,
         Command::Export(export) => transfer::export(session, export, format)?,
         Command::Stats => shape::stats(session, form)?,

@@ -9,10 +9,11 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 
 /// The commands in the order and the groups in which they are shown.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Keys", &["put", "get", "mget", "delete", "exists", "expire", "ttl", "persist", "incr", "cas"]),
     ("Many keys", &["list", "scan", "count", "len", "nth", "rank", "delete-range", "delete-prefix", "clear"]),
     ("Keyspaces", &["use", "keyspaces", "drop"]),
+    ("Transactions", &["begin", "commit", "rollback"]),
     ("Files", &["import", "export"]),
     ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "config"]),
     ("Other", &["help", "version", "quit"]),

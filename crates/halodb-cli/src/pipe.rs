@@ -56,6 +56,7 @@ fn run_lines(session: &mut Session, bail: bool, last: &mut Code) -> Result<()> {
 }
 
 fn answers_with_one_line(line: &[u8]) -> bool {
-    const WRITE_KEYS: [&str; 8] = ["put", "set", "delete", "del", "incr", "cas", "delete-range", "delete-prefix"];
-    command_name(line).is_some_and(|name| WRITE_KEYS.contains(&name.as_str()))
+    const WRITES: [&str; 11] =
+        ["put", "set", "delete", "del", "incr", "cas", "delete-range", "delete-prefix", "begin", "commit", "rollback"];
+    command_name(line).is_some_and(|name| WRITES.contains(&name.as_str()))
 }

@@ -7,7 +7,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::input::Stdin;
 use crate::output::{Format, Out};
 use crate::place::Place;
-use halodb::{Db, Keyspace};
+use halodb::{Db, Keyspace, Transaction};
 use halodb_cli::words::{self, Word};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) stdin: Stdin,
     /// Standard output.
     pub(crate) out: Out,
+    /// The transaction that is open.
+    pub(crate) transaction: Option<Transaction>,
     db: Option<Db>,
     parser: Option<LineParser>,
     /// Name of the keyspace that commands are about; `None`: the default one.
@@ -46,8 +48,8 @@ pub(crate) struct Session {
 impl Session {
     /// A session without an open database.
     pub(crate) fn new(place: Place, front: Front, format: Option<Format>, stdin: Stdin) -> Result<Self> {
-        let (db, parser, keyspace, at_hand) = (None, None, None, None);
-        Ok(Session { place, front, format, stdin, out: Out::stdout()?, db, parser, keyspace, at_hand })
+        let (transaction, db, parser, keyspace, at_hand) = (None, None, None, None, None);
+        Ok(Session { place, front, format, stdin, out: Out::stdout()?, transaction, db, parser, keyspace, at_hand })
     }
 
     /// From now on commands are about this keyspace.
@@ -136,6 +138,9 @@ impl Session {
         let as_json = self.speaks_json();
         let flushed = self.out.flush();
         self.out.abandon();
+        if self.transaction.take().is_some() {
+            eprintln!("(the open transaction was rolled back)");
+        }
         // What could not be written once is not reported twice.
         let result = result.and(flushed);
         let closed = match self.db.take() {

@@ -37,7 +37,8 @@ fn converse(session: &mut Session, db: &Db) -> Result<()> {
         if let Some(assistant) = reader.helper_mut() {
             assistant.go_to(place.as_deref());
         }
-        let prompt = place.map_or_else(|| "halodb> ".to_owned(), |name| format!("halodb:{name}> "));
+        let open = if session.transaction.is_some() { "*" } else { "" };
+        let prompt = place.map_or_else(|| format!("halodb{open}> "), |name| format!("halodb:{name}{open}> "));
         let line = match reader.readline(&prompt) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,

@@ -7,7 +7,9 @@
 
 #![cfg(loom)]
 
-use halodb_partition::{Batch, Create, Durability, Entropy, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot};
+use halodb_partition::{
+    Batch, Create, Durability, Entropy, Expect, Lsn, Options, Outcome, PartitionSet, ReadSet, Snapshot, Validated,
+};
 use halodb_vfs::SimVfs;
 use loom::thread::{self, JoinHandle};
 use std::path::Path;
@@ -176,5 +178,57 @@ fn of_two_writers_under_the_same_condition_one_wins() {
         };
         let outcomes = [attempt(&set, 9), other.join().unwrap()];
         assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count(), 1);
+    });
+}
+
+/// Reads one key and writes the other, in a transaction: what it saw, and how it ended.
+fn transact(set: &PartitionSet, reads: &[u8], writes: &[u8]) -> (Lsn, Validated) {
+    let basis = set.basis();
+    basis.snapshot().get(reads).expect("readable").expect("it was never removed");
+    let mut read = ReadSet::new();
+    read.add_key(reads);
+    let mut batch = Batch::new();
+    batch.put(writes, &[2]);
+    let answer = set.commit_validated(&batch, basis.snapshot(), &read, Durability::Sync, 0).expect("there is room");
+    (basis.snapshot().lsn(), answer)
+}
+
+/// If both committed, the later one saw the earlier one; at least one did.
+fn judge_both(outcomes: [(Lsn, Validated); 2]) {
+    let committed = |(saw, answer): (Lsn, Validated)| match answer {
+        Validated::Committed(lsn) => Some((lsn, saw)),
+        Validated::Conflict(_) | Validated::TooOld => None,
+    };
+    let mut committed: Vec<(Lsn, Lsn)> = outcomes.into_iter().filter_map(committed).collect();
+    committed.sort();
+    assert!(!committed.is_empty(), "{outcomes:?}");
+    if let [(first, _), (_, saw)] = committed[..] {
+        assert!(saw >= first, "neither saw the other: {outcomes:?}");
+    }
+}
+
+#[test]
+fn of_two_transactions_that_read_what_the_other_writes_one_sees_the_other() {
+    explore("skew", 3, |set| {
+        let other = {
+            let set = set.clone();
+            spawn(move || transact(&set, b"a", b"b"))
+        };
+        judge_both([transact(&set, b"b", b"a"), other.join().unwrap()]);
+    });
+}
+
+#[test]
+fn a_merge_between_reading_and_committing_hides_no_write_from_a_transaction() {
+    explore("skew-merge", 2, |set| {
+        let other = {
+            let set = set.clone();
+            spawn(move || {
+                let outcome = transact(&set, b"a", b"b");
+                merge(&set);
+                outcome
+            })
+        };
+        judge_both([transact(&set, b"b", b"a"), other.join().unwrap()]);
     });
 }

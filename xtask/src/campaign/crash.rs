@@ -118,11 +118,18 @@ fn setup_of(seed: u64) -> &'static Setup {
 /// so that a failure may need several attempts to show again.
 const FACADE_EVERY: u64 = 8;
 
+/// One workload in so many has transactions.
+const TRANSACTIONS_EVERY: u64 = 8;
+
 /// Half of the workloads are short, so that every moment of them is taken; the others are long enough for several merges,
 /// for pages that are used again, and for logs that are recycled.
 fn draw(seed: u64) -> Vec<Op> {
     let len = if (seed >> 16).is_multiple_of(2) { LONG } else { SHORT };
-    let profile = if (seed >> 24).is_multiple_of(3) { Profile::CHURN } else { Profile::CRASH };
+    let profile = match () {
+        () if (seed >> 32) % TRANSACTIONS_EVERY == 1 => Profile::TRANSACTIONS,
+        () if (seed >> 24).is_multiple_of(3) => Profile::CHURN,
+        () => Profile::CRASH,
+    };
     let tree = ops::workload(profile.timed(seed), len).new_tree(&mut runner(seed));
     tree.expect("the strategy rejects nothing").current()
 }

@@ -7,8 +7,9 @@
 use super::config::Setup;
 use super::cursor;
 use super::ops::{self, Direction, Move, Op, START_MS, Write};
+use super::transactions::{self, Ended, Read};
 use halodb::pager;
-use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet};
+use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, PartitionSet, Validated};
 use halodb::vfs::Vfs;
 use halodb::{Db, Depth, Durability, Keyspace};
 use std::borrow::Cow;
@@ -93,6 +94,15 @@ pub trait Engine: Sized {
     fn time_ms(&self) -> u64 {
         0
     }
+    /// What it gives as a transaction that was begun.
+    type Transaction;
+    /// Begins a transaction.
+    fn begin(&self) -> Answer<Self::Transaction>;
+    /// What each of a transaction's reads finds; may be asked again.
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>>;
+    /// Commits a transaction that did these reads, with these writes.
+    fn finish(&mut self, open: Self::Transaction, reads: &[Read], writes: &[Write], level: Durability)
+    -> Answer<Ended>;
     /// The newest value.
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
     /// A consistent view.
@@ -226,6 +236,47 @@ impl Engine for Partitions {
         self.set.time_ms()
     }
 
+    type Transaction = partition::Basis;
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok(self.set.basis())
+    }
+
+    fn read(open: &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let view = open.snapshot();
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = View::get(view, &key)?;
+                Ok(value.map(|value| (key, value)).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                view.scan(Bound::Included(&from), transactions::end(to.as_deref()), Direction::Forward, usize::MAX)
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        open: Self::Transaction,
+        reads: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        let (batch, reads) = (Self::batch(writes), transactions::read_set(reads));
+        let answer = self.unstalled(|set, now| set.commit_validated(&batch, open.snapshot(), &reads, level, now))?;
+        Ok(match answer {
+            Validated::Committed(number) => {
+                self.last_number = number.0;
+                Ended::Committed
+            }
+            Validated::Conflict(_) => Ended::Conflict,
+            Validated::TooOld => Ended::TooOld,
+        })
+    }
+
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
         Ok(self.set.get(key)?.map(|value| value.to_vec()))
     }
@@ -321,6 +372,8 @@ impl cursor::Walker for partition::Cursor {
 pub struct Facade {
     db: Db,
     keys: Keyspace,
+    /// How often the keyspace was dropped and made anew.
+    renewed: u64,
 }
 
 /// The keyspace that workloads are about.
@@ -340,6 +393,7 @@ impl Facade {
         if !self.db.drop_keyspace(OWN)? {
             return Self::wrong("the keyspace was not there to be dropped");
         }
+        self.renewed += 1;
         let old = std::mem::replace(&mut self.keys, self.db.keyspace(OWN)?);
         match old.put("late", "") {
             Err(e) if e.kind() == halodb::ErrorKind::NoKeyspace => Ok(()),
@@ -425,6 +479,16 @@ impl Engine for Facade {
     /// The facade's threads run the jobs, and it has a clock of its own: what expires by the workload's clock is put for ever.
     fn adapt(op: &Op) -> Option<Cow<'_, Op>> {
         match op {
+            // Its deletes look whether there is anything to delete, which counts as a read that no workload means.
+            Op::Finish(which, writes, level) => {
+                let blind = |write: &Write| match *write {
+                    Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
+                    Write::DeleteRange(..) => Write::DeleteRange(ops::CLEAR, None),
+                    Write::Put(key, value) => Write::Put(key, value),
+                    Write::PutUntil(key, value, after) => Write::PutUntil(key, value, after),
+                };
+                Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
+            }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
             Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
             op => Some(Cow::Borrowed(op)),
@@ -442,7 +506,7 @@ impl Engine for Facade {
             }
         }
         let keys = db.keyspace(OWN)?;
-        Ok((Facade { db, keys }, opened))
+        Ok((Facade { db, keys, renewed: 0 }, opened))
     }
 
     fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
@@ -475,6 +539,61 @@ impl Engine for Facade {
             Expect::Present => halodb::Condition::IfPresent,
         };
         Ok(self.keys.put_with(key, value, &options)?.is_some())
+    }
+
+    /// With how often the keyspace had been renewed when it began.
+    type Transaction = (halodb::Transaction, u64);
+
+    fn begin(&self) -> Answer<Self::Transaction> {
+        Ok((self.keys.begin()?, self.renewed))
+    }
+
+    fn read((open, _): &Self::Transaction, reads: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        let found = |read: &Read| match *read {
+            Read::Key(key) => {
+                let key = ops::key(key);
+                let value = open.get(&key)?;
+                Ok(value.map(|value| (key, value.to_vec())).into_iter().collect())
+            }
+            Read::Range(from, to) => {
+                let (from, to) = ops::range(from, to);
+                let pairs = open.range::<&[u8]>((Bound::Included(&from[..]), transactions::end(to.as_deref())));
+                pairs
+                    .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(Refusal::from))
+                    .collect()
+            }
+        };
+        reads.iter().map(found).collect()
+    }
+
+    fn finish(
+        &mut self,
+        (mut open, renewed): Self::Transaction,
+        _: &[Read],
+        writes: &[Write],
+        level: Durability,
+    ) -> Answer<Ended> {
+        open.set_durability(level);
+        for write in writes {
+            match write {
+                Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
+                Write::PutUntil(key, value, after) => {
+                    open.put(ops::key(*key), ops::until_bytes(*value, *after))?;
+                }
+                // A put by now, see `adapt`.
+                Write::Delete(key) => drop(open.delete(ops::key(*key))?),
+                Write::DeleteRange(..) => open.clear(),
+            }
+        }
+        match open.commit() {
+            Ok(_) => Ok(Ended::Committed),
+            Err(e) if e.kind() == halodb::ErrorKind::Conflict => {
+                // That its keyspace is gone is reason enough, whatever it read.
+                let is_told = renewed == self.renewed && !e.to_string().starts_with("too much");
+                Ok(if is_told { Ended::Conflict } else { Ended::TooOld })
+            }
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {

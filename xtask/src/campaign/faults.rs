@@ -140,13 +140,18 @@ fn command(workload_seed: u64, strike: Option<Strike>) -> String {
 /// One workload in four ends with a process that finds everything closed in order, and whose first commit needs a new
 /// segment. If that fails it leaves no record, so that the next one takes the files for closed in order as well.
 fn draw(seed: u64) -> Vec<Op> {
-    let tree = ops::workload(Profile::FAULTS.timed(seed), STEPS).new_tree(&mut runner(seed));
+    let transactions = if (seed >> 32) % TRANSACTIONS_EVERY == 1 { 300 } else { 0 };
+    let tree =
+        ops::workload(Profile { transactions, ..Profile::FAULTS }.timed(seed), STEPS).new_tree(&mut runner(seed));
     let mut steps = tree.expect("the strategy rejects nothing").current();
     if has_quiet_end(seed) {
         steps.extend(quiet_end());
     }
     steps
 }
+
+/// One workload in so many has transactions.
+const TRANSACTIONS_EVERY: u64 = 8;
 
 fn has_quiet_end(seed: u64) -> bool {
     (seed >> 20) % 4 == 3

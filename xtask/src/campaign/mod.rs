@@ -40,6 +40,7 @@ pub mod schedules;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod transactions;
 pub mod tree;
 
 use halodb::vfs::sim::CrashMode;

@@ -21,6 +21,9 @@ const FACADE_EVERY: u64 = 8;
 /// One case in so many is run through one tree by itself.
 const TREE_EVERY: u64 = 8;
 
+/// One case in so many has transactions.
+const TRANSACTIONS_EVERY: u64 = 3;
+
 /// At which level a case is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -69,7 +72,8 @@ fn case(seed: u64) -> Result<u64, Failure> {
     } else {
         Level::Partitions
     };
-    let steps = ops::workload(Profile::MODEL.timed(seed), STEPS)
+    let transactions = if (seed >> 32) % TRANSACTIONS_EVERY == 1 { 150 } else { 0 };
+    let steps = ops::workload(Profile { transactions, ..Profile::MODEL }.timed(seed), STEPS)
         .new_tree(&mut runner(seed))
         .expect("the strategy rejects nothing")
         .current();

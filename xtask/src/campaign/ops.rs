@@ -3,6 +3,7 @@
 //! Keys and values are named by small numbers and spelled out by [`key`] and [`Val::bytes`], so that a shrunk failure is
 //! short to read, and so that a value says which write it came from.
 
+use super::transactions::{self, Read};
 use halodb::Durability;
 use halodb::partition::Expect;
 use halodb::vfs::sim::CrashMode;
@@ -159,6 +160,10 @@ pub enum Op {
     Commit(Vec<Write>, Durability),
     /// Commits one put if its key is absent or present.
     CommitIf(u16, Val, Expect, Durability),
+    /// Begins a transaction and does its reads.
+    Begin(Vec<Read>),
+    /// Ends a transaction that was begun, chosen by number, with these writes.
+    Finish(u8, Vec<Write>, Durability),
     /// Reads one key.
     Get(u16),
     /// Reads a range, at most so many pairs.
@@ -208,6 +213,8 @@ pub struct Profile {
     pub reads: u32,
     /// Weight of snapshots of all kinds.
     pub snapshots: u32,
+    /// Weight of transactions' beginnings and ends.
+    pub transactions: u32,
     /// Weight of freezes, jobs and ticks.
     pub background: u32,
     /// Weight of orderly reopening and checks.
@@ -225,10 +232,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// For one seed in five the same with puts that expire, and more of the background in which time goes by.
+    /// For one seed in five the same with puts that expire, and more of the background in which time goes by; but not with
+    /// transactions, which conflict with time as well, while their oracle knows writers only.
     pub fn timed(self, seed: u64) -> Profile {
         match (seed >> 40) % 5 {
-            3 => Profile { expiring: 60, background: self.background + self.background / 2, ..self },
+            3 if self.transactions == 0 => {
+                Profile { expiring: 60, background: self.background + self.background / 2, ..self }
+            }
             _ => self,
         }
     }
@@ -240,6 +250,7 @@ impl Profile {
         commits: 400,
         reads: 400,
         snapshots: 60,
+        transactions: 0,
         background: 120,
         reopen: 2,
         broken: 0,
@@ -255,6 +266,7 @@ impl Profile {
         commits: 500,
         reads: 0,
         snapshots: 80,
+        transactions: 0,
         background: 250,
         reopen: 15,
         broken: 0,
@@ -275,6 +287,8 @@ impl Profile {
         large: 9,
         ..Profile::CRASH
     };
+    /// As [`Profile::CRASH`], with transactions. Few keys, so that they meet.
+    pub const TRANSACTIONS: Profile = Profile { keys: 40, transactions: 400, ..Profile::CRASH };
     /// Short runs in which a call fails: reads too, so that a failing read is noticed.
     pub const FAULTS: Profile = Profile {
         keys: 40,
@@ -282,6 +296,7 @@ impl Profile {
         commits: 500,
         reads: 100,
         snapshots: 80,
+        transactions: 0,
         background: 250,
         reopen: 15,
         broken: 0,
@@ -297,7 +312,12 @@ pub fn workload(profile: Profile, len: Range<usize>) -> BoxedStrategy<Vec<Op>> {
     if profile.broken == 0 {
         return vec(op(profile), len).boxed();
     }
-    let others = profile.commits + profile.reads + profile.snapshots + profile.background + profile.reopen;
+    let others = profile.commits
+        + profile.reads
+        + profile.snapshots
+        + profile.transactions
+        + profile.background
+        + profile.reopen;
     let step = prop_oneof![others => op(profile).prop_map(|op| vec![op]), profile.broken => broken_merge()];
     vec(step, len).prop_map(|steps| steps.concat()).boxed()
 }
@@ -320,6 +340,7 @@ fn op(p: Profile) -> BoxedStrategy<Op> {
         (p.commits, commit(p)),
         (p.reads, read(p)),
         (p.snapshots, snapshot()),
+        (p.transactions, transaction(p)),
         (p.background, background()),
         (p.reopen, prop_oneof![3 => Just(Op::Reopen), 3 => Just(Op::Die), 2 => Just(Op::Check)].boxed()),
         (p.crash, (crash_mode(), any::<u64>()).prop_map(|(mode, seed)| Op::Crash(mode, seed)).boxed()),
@@ -336,6 +357,15 @@ fn commit(p: Profile) -> BoxedStrategy<Op> {
         25 => (several, durability()).prop_map(|(writes, level)| Op::Commit(writes, level)),
         p.clears => durability().prop_map(|level| Op::Commit(vec![Write::DeleteRange(CLEAR, None)], level)),
         10 => (0..p.keys, value(p), expect, durability()).prop_map(|(key, value, expect, level)| Op::CommitIf(key, value, expect, level)),
+    ]
+    .boxed()
+}
+
+fn transaction(p: Profile) -> BoxedStrategy<Op> {
+    let finish = (any::<u8>(), vec(write(p), 1..5), durability());
+    prop_oneof![
+        1 => transactions::begin(p).prop_map(Op::Begin),
+        1 => finish.prop_map(|(which, writes, level)| Op::Finish(which, writes, level)),
     ]
     .boxed()
 }

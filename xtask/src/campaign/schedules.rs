@@ -52,6 +52,7 @@ const LOOM_FAULTS: &[Fault] = &[
     Fault { name: "memtable.publish-relaxed", package: "halodb-memtable", model: "whole_records_or_none" },
     Fault { name: "memtable.no-second-look", package: "halodb-memtable", model: "sub_tables_split" },
     Fault { name: "partition.capture-late", package: "halodb-partition", model: "after_a_freeze" },
+    Fault { name: "partition.validate-visible-only", package: "halodb-partition", model: "read_what_the_other" },
 ];
 
 const SHUTTLE_FAULTS: &[Fault] = &[
@@ -66,6 +67,7 @@ pub const ONLY_HERE: &[&str] = &[
     "memtable.publish-relaxed",
     "memtable.no-second-look",
     "partition.capture-late",
+    "partition.validate-visible-only",
 ];
 
 /// A fault must be noticed within this time; a model that hangs has not noticed it.

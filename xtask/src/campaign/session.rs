@@ -7,6 +7,7 @@ use super::config::Setup;
 use super::engine::{Answer, Engine, Opened, Refusal, View};
 use super::ops::{self, Op, Write};
 use super::oracle::{self, History, Loss, Pairs};
+use super::transactions::{self, Begun, Ended, Read};
 use halodb::Durability;
 use halodb::partition::{Create, Expect};
 use halodb::vfs::sim::CrashMode;
@@ -62,6 +63,9 @@ fn wrong<T>(what: String) -> Step<T> {
 /// Most snapshots kept at a time.
 const MOST_SNAPSHOTS: usize = 4;
 
+/// Most transactions open at a time.
+const MOST_TRANSACTIONS: usize = 3;
+
 /// Background work that does not end within so many jobs never does.
 const MOST_JOBS: usize = 1_000;
 
@@ -83,6 +87,7 @@ pub struct Session<E: Engine> {
     /// Batches of which a failure left open whether they happened. They must not show before the next open.
     doubtful: Vec<Vec<Write>>,
     snapshots: Vec<(E::View, Pairs)>,
+    transactions: Vec<Begun<E::Transaction>>,
     /// Operations of the disk when the last open was finished.
     opened_at: u64,
 }
@@ -126,6 +131,7 @@ impl<E: Engine> Session<E> {
             history,
             doubtful: Vec::new(),
             snapshots: Vec::new(),
+            transactions: Vec::new(),
             opened_at,
         };
         Ok((session, opened))
@@ -196,6 +202,8 @@ impl<E: Engine> Session<E> {
                 let holds = present == (*expect == Expect::Present);
                 self.commit_if(*key, *value, *expect, *level, holds)
             }
+            Op::Begin(reads) => self.begin(reads),
+            Op::Finish(number, writes, level) => self.finish(*number, writes, *level),
             Op::Get(id) => {
                 let key = ops::key(*id);
                 let found = self.engine()?.get(&key)?;
@@ -271,11 +279,46 @@ impl<E: Engine> Session<E> {
         }
     }
 
+    fn begin(&mut self, reads: &[Read]) -> Step {
+        if self.transactions.len() == MOST_TRANSACTIONS {
+            self.transactions.remove(0);
+        }
+        let open = self.engine()?.begin()?;
+        let found = E::read(&open, reads)?;
+        transactions::compare(reads, &found, &self.now).or_else(wrong)?;
+        self.transactions.push(Begun { open, reads: reads.to_vec(), sees: self.now.clone(), met: false });
+        Ok(())
+    }
+
+    fn finish(&mut self, number: u8, writes: &[Write], level: Durability) -> Step {
+        if self.transactions.is_empty() {
+            return Ok(());
+        }
+        let Begun { open, reads, sees, met } = self.transactions.remove(usize::from(number) % self.transactions.len());
+        let found = E::read(&open, &reads)?;
+        transactions::compare(&reads, &found, &sees).or_else(wrong)?;
+        let at = self.disk.ops();
+        self.engine()?;
+        self.history.submit(writes, at);
+        match self.engine()?.finish(open, &reads, writes, level) {
+            Ok(Ended::Committed) => {
+                transactions::judge(Ended::Committed, met, &reads).or_else(wrong)?;
+                self.settle(writes, level, Ok(()))
+            }
+            Ok(ended) => {
+                self.history.refuse_last();
+                transactions::judge(ended, met, &reads).or_else(wrong)
+            }
+            Err(refusal) => self.settle(writes, level, Err(refusal)),
+        }
+    }
+
     /// Writes down what the answer to the batch submitted last means.
     fn settle(&mut self, batch: &[Write], level: Durability, answer: Answer<()>) -> Step {
         match answer {
             Ok(()) => {
                 oracle::apply(&mut self.now, batch);
+                self.transactions.iter_mut().for_each(|tx| tx.met |= transactions::meet(&tx.reads, batch));
                 // The engine goes on after a failure only where the failed batch left no trace.
                 self.doubtful.clear();
                 let number = self.engine()?.last_number();
@@ -305,6 +348,7 @@ impl<E: Engine> Session<E> {
         // After a close or an open that failed, the database is as the death of the process leaves it.
         let Some(mut engine) = self.engine.take() else { return self.die() };
         let snapshots = std::mem::take(&mut self.snapshots);
+        self.transactions.clear();
         engine.close()?;
         self.history.promise_all(Loss::Power, self.disk.ops());
         for (view, pairs) in snapshots {
@@ -328,6 +372,7 @@ impl<E: Engine> Session<E> {
     fn die(&mut self) -> Step {
         self.engine = None;
         self.snapshots.clear();
+        self.transactions.clear();
         let at = self.disk.ops();
         let (engine, _) = E::open((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, Create::Never)?;
         let now = read_all(&engine.view())?;

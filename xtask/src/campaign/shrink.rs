@@ -53,6 +53,9 @@ pub fn smallest(steps: &[Op], limit: Duration, fails: impl Fn(&[Op]) -> Option<S
 
 /// Simpler forms of one step: a batch without one of its writes, shorter values.
 fn simpler(op: &Op) -> Vec<Op> {
+    if let Op::Begin(reads) = op {
+        return (0..reads.len()).map(|skip| Op::Begin([&reads[..skip], &reads[skip + 1..]].concat())).collect();
+    }
     let Op::Commit(batch, level) = op else { return Vec::new() };
     let without =
         |skip: usize| batch.iter().enumerate().filter(|(i, _)| *i != skip).map(|(_, write)| write.clone()).collect();

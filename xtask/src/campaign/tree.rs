@@ -9,6 +9,7 @@ use super::config::Setup;
 use super::cursor::{self, Step, Walker};
 use super::engine::{Answer, Engine, Opened, Pair, Refusal, View, causes};
 use super::ops::{self, Direction, Move, Op, Write};
+use super::transactions::{self, Ended, Read};
 use halodb::Durability;
 use halodb::btree::{self, Batch, Depth, Store, StoreOptions, Tree};
 use halodb::partition::{Create, Expect};
@@ -55,7 +56,7 @@ impl Engine for OneTree {
             Op::CommitIf(key, value, expect, _) => {
                 Some(Cow::Owned(Op::CommitIf(*key, *value, *expect, Durability::Sync)))
             }
-            Op::Freeze | Op::Jobs(_) | Op::Drain | Op::Tick(_) => None,
+            Op::Begin(_) | Op::Finish(..) | Op::Freeze | Op::Jobs(_) | Op::Drain | Op::Tick(_) => None,
             op => Some(Cow::Borrowed(op)),
         }
     }
@@ -103,6 +104,20 @@ impl Engine for OneTree {
             self.store.apply(&batch)?;
         }
         Ok(holds)
+    }
+
+    type Transaction = ();
+
+    fn begin(&self) -> Answer<()> {
+        transactions::none()
+    }
+
+    fn read((): &(), _: &[Read]) -> Answer<Vec<Vec<Pair>>> {
+        transactions::none()
+    }
+
+    fn finish(&mut self, (): (), _: &[Read], _: &[Write], _: Durability) -> Answer<Ended> {
+        transactions::none()
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {

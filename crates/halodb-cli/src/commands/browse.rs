@@ -16,18 +16,34 @@ const ROWS_ON_A_TERMINAL: u64 = 100;
 pub(crate) fn list(session: &mut Session, list: &List, format: Format) -> Result<()> {
     let snapshot = session.reading()?.snapshot();
     let prefix = list.prefix.as_deref().map(bytes).unwrap_or_default();
-    let limit = match list.limit {
-        None if session.out.terminal => ROWS_ON_A_TERMINAL,
-        limit => limit.unwrap_or(u64::MAX),
-    };
+    let limit = limit(session, list);
     let columns = if list.values { Columns::Pairs } else { Columns::Keys };
     let mut rows = Rows::new(&mut session.out, format, columns)?;
     let stopped = write(&mut rows, directed(snapshot.prefix(prefix), list.reverse), limit);
     let shown = rows.written();
     rows.finish()?;
     stopped?;
+    say_rest(session, list, shown, limit, || Ok(snapshot.count_prefix(prefix)?))
+}
+
+/// Rows that `list` shows at most.
+pub(super) fn limit(session: &Session, list: &List) -> u64 {
+    match list.limit {
+        None if session.out.terminal => ROWS_ON_A_TERMINAL,
+        limit => limit.unwrap_or(u64::MAX),
+    }
+}
+
+/// Says how many rows remain, if nobody asked for fewer than there are.
+pub(super) fn say_rest(
+    session: &mut Session,
+    list: &List,
+    shown: u64,
+    limit: u64,
+    total: impl FnOnce() -> Result<u64>,
+) -> Result<()> {
     if list.limit.is_none() && shown == limit {
-        let total = snapshot.count_prefix(prefix)?;
+        let total = total()?;
         if total > shown {
             session.out.flush()?;
             eprintln!("({} more of {}; --limit shows more)", grouped(total - shown), grouped(total));
@@ -82,11 +98,17 @@ pub(crate) fn rank(session: &mut Session, rank: &Rank) -> Result<()> {
     session.out.line(number.to_string())
 }
 
-fn directed(iter: Iter, reverse: bool) -> Box<dyn Iterator<Item = <Iter as Iterator>::Item>> {
+/// What an iterator over pairs gives.
+type Pair = <Iter as Iterator>::Item;
+
+pub(super) fn directed<'i>(
+    iter: impl DoubleEndedIterator<Item = Pair> + 'i,
+    reverse: bool,
+) -> Box<dyn Iterator<Item = Pair> + 'i> {
     if reverse { Box::new(iter.rev()) } else { Box::new(iter) }
 }
 
-fn write(rows: &mut Rows<'_>, pairs: impl Iterator<Item = <Iter as Iterator>::Item>, limit: u64) -> Result<()> {
+pub(super) fn write(rows: &mut Rows<'_>, pairs: impl Iterator<Item = Pair>, limit: u64) -> Result<()> {
     for pair in pairs.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
         if signals::interrupted() {
             let rows = grouped(rows.written());

@@ -120,7 +120,7 @@ pub(crate) fn not_found() -> Failure {
 }
 
 /// The bytes that VALUE stands for.
-fn value<'a>(put: &'a Put, stdin: &Stdin) -> Result<Cow<'a, [u8]>> {
+pub(super) fn value<'a>(put: &'a Put, stdin: &Stdin) -> Result<Cow<'a, [u8]>> {
     let word = bytes(&put.value);
     match word {
         _ if put.literal => Ok(Cow::Borrowed(word)),

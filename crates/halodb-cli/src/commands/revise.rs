@@ -1,7 +1,7 @@
 //! Commands that answer with what they found while they wrote: `incr`, `cas`, `delete-range`, `delete-prefix`.
 
 use super::browse::Span;
-use crate::args::{Cas, DeletePrefix, DeleteRange, Incr};
+use crate::args::{Cas, DeletePrefix, DeleteRange, Incr, Range};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, json_record};
 use crate::session::{Session, bytes};
@@ -34,10 +34,7 @@ pub(crate) fn cas(session: &mut Session, cas: &Cas, format: Format) -> Result<()
 /// `delete-range`: writes how many keys there were.
 pub(crate) fn delete_range(session: &mut Session, delete: &DeleteRange) -> Result<()> {
     let range = &delete.range;
-    if range.from.is_none() && range.to.is_none() && range.prefix.is_none() {
-        return Err(Failure::usage("delete-range needs --from, --to or --prefix")
-            .with_hint("`clear` deletes every key of the keyspace"));
-    }
+    check_range(range)?;
     let keyspace = session.writing()?;
     let deleted = match Span::of(range) {
         Some(span) => keyspace.delete_range::<&[u8]>(span.bounds())?,
@@ -48,19 +45,33 @@ pub(crate) fn delete_range(session: &mut Session, delete: &DeleteRange) -> Resul
 
 /// `delete-prefix PREFIX`: writes how many keys there were.
 pub(crate) fn delete_prefix(session: &mut Session, delete: &DeletePrefix) -> Result<()> {
-    let prefix = bytes(&delete.prefix);
-    if prefix.is_empty() {
-        return Err(Failure::usage("the prefix is empty").with_hint("`clear` deletes every key of the keyspace"));
-    }
+    let prefix = prefix(delete)?;
     let deleted = session.writing()?.delete_prefix(prefix)?;
     session.out.line(deleted.to_string())
 }
 
+/// That everything goes has to be said by another command.
+pub(super) fn check_range(range: &Range) -> Result<()> {
+    if range.from.is_none() && range.to.is_none() && range.prefix.is_none() {
+        return Err(Failure::usage("delete-range needs --from, --to or --prefix")
+            .with_hint("`clear` deletes every key of the keyspace"));
+    }
+    Ok(())
+}
+
+/// As [`check_range`], of `delete-prefix`.
+pub(super) fn prefix(delete: &DeletePrefix) -> Result<&[u8]> {
+    match bytes(&delete.prefix) {
+        [] => Err(Failure::usage("the prefix is empty").with_hint("`clear` deletes every key of the keyspace")),
+        prefix => Ok(prefix),
+    }
+}
+
 /// A value; `None`: the key is absent.
-type Side<'c> = Option<&'c [u8]>;
+pub(super) type Side<'c> = Option<&'c [u8]>;
 
 /// What is expected and what is to be, as `--absent` and `--delete` say.
-fn sides(cas: &Cas) -> Result<(Side<'_>, Side<'_>)> {
+pub(super) fn sides(cas: &Cas) -> Result<(Side<'_>, Side<'_>)> {
     let values: Vec<&[u8]> = cas.values.iter().map(|value| bytes(value)).collect();
     match (cas.absent, cas.delete, values.as_slice()) {
         (false, false, &[expected, new]) => Ok((Some(expected), Some(new))),

@@ -16,6 +16,8 @@ mod write;
 
 pub(crate) use range::half_open;
 
+pub(crate) use revise::sum;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -269,7 +269,11 @@ fn setting(key: &EncodedKey, value: Option<&[u8]>, life: Life) -> partition::Bat
     batch
 }
 
-fn sum(old: Option<&[u8]>, by: i64) -> Result<i64> {
+/// The sum of a number as decimal text and another one; of an absent one: of 0.
+///
+/// # Errors
+/// `InvalidInput` if the value is no number, or the sum does not fit.
+pub(crate) fn sum(old: Option<&[u8]>, by: i64) -> Result<i64> {
     let old = match old {
         None => 0,
         Some(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| {

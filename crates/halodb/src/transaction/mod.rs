@@ -19,12 +19,12 @@ use std::sync::Arc;
 use halodb_partition::{Basis, Lsn, Validated};
 use halodb_wal::Durability;
 
-use crate::keyspace::Member;
+use crate::keyspace::{Member, sum};
 use crate::pins::Pin;
 use crate::space_id::{SpaceId, check_value};
 use crate::span::Span;
 use crate::{Commit, Error, ErrorKind, Key, Keyspace, Result, Value};
-use own::{Did, Own, WasThere};
+use own::{Did, Own};
 use reads::Reads;
 
 /// Reads and writes that take effect together at the commit, or not at all; serializable: the result is that of some order
@@ -252,6 +252,18 @@ impl Transaction {
         self.own.set(stored.as_bytes(), value.as_ref())
     }
 
+    /// Adds to a number that is kept as decimal text, as [`Keyspace::increment`] does; the sum. Counts as reading the key.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the value is no such number or the sum none, and those of [`Transaction::get`] and
+    /// [`Transaction::put`].
+    pub fn increment(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
+        let key = key.as_ref();
+        let sum = sum(self.get(key)?.as_deref(), by)?;
+        self.put(key, sum.to_string())?;
+        Ok(sum)
+    }
+
     /// Removes a key; whether it was there, which counts as reading it. Nothing is written if it was not.
     ///
     /// # Errors
@@ -259,24 +271,23 @@ impl Transaction {
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
         let stored = self.space.encode(key.as_ref())?;
         let stored = stored.as_bytes();
-        let (is_there, was_there) = match self.own.did(stored) {
-            Did::Removed => return Ok(false),
-            Did::Set(_) => (true, self.was_there(stored)?),
+        let is_there = match self.own.did(stored) {
+            Did::Removed => false,
+            Did::Set(_) => true,
             Did::Nothing => {
                 self.reads.add_key(stored);
-                let was_there = self.was_there(stored)?;
-                (was_there == WasThere::Before, was_there)
+                self.was_there(stored)?
             }
         };
-        self.own.remove(stored, was_there)?;
+        if is_there {
+            self.own.remove(stored)?;
+        }
         Ok(is_there)
     }
 
-    /// Whether the snapshot has a key that no removed range covers. What is written does not depend on the answer, only how
-    /// much; so it does not count as read.
-    fn was_there(&self, stored: &[u8]) -> Result<WasThere> {
-        let before = !self.own.is_removed(stored) && self.basis.snapshot().get_with(stored, |_| ())?.is_some();
-        Ok(if before { WasThere::Before } else { WasThere::ByItself })
+    /// Whether the snapshot has a key that no removed range covers.
+    fn was_there(&self, stored: &[u8]) -> Result<bool> {
+        Ok(!self.own.is_removed(stored) && self.basis.snapshot().get_with(stored, |_| ())?.is_some())
     }
 
     /// Removes all keys in `range`, in one step however many there are; how many there were, which counts as reading the
@@ -402,8 +413,8 @@ impl Transaction {
         }
         for (stored, entry) in self.own.entries(span) {
             match (entry, self.was_there(stored)?) {
-                (Some(_), WasThere::ByItself) => count += 1,
-                (None, WasThere::Before) => count -= 1,
+                (Some(_), false) => count += 1,
+                (None, true) => count -= 1,
                 _ => {}
             }
         }

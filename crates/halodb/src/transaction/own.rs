@@ -70,20 +70,19 @@ impl Own {
         self.enter(stored, Some(value))
     }
 
-    /// Removes a key that is there without what this transaction did, `was_there`, or only by it.
+    /// Removes a key. Written even if only the transaction itself has set it: somebody else may set it as well before the
+    /// commit, and then it is gone all the same.
     ///
     /// # Errors
     /// As [`Own::set`].
-    pub(super) fn remove(&mut self, stored: &[u8], was_there: WasThere) -> Result<()> {
-        match was_there {
-            WasThere::Before => self.enter(stored, None),
-            WasThere::ByItself => {
-                if let Some(before) = self.entries.remove(stored) {
-                    self.bytes -= cost(stored, before.as_deref());
-                }
-                Ok(())
-            }
+    pub(super) fn remove(&mut self, stored: &[u8]) -> Result<()> {
+        if !self.removed.covers(stored) {
+            return self.enter(stored, None);
         }
+        if let Some(before) = self.entries.remove(stored) {
+            self.bytes -= cost(stored, before.as_deref());
+        }
+        Ok(())
     }
 
     fn enter(&mut self, stored: &[u8], value: Option<&[u8]>) -> Result<()> {
@@ -152,15 +151,6 @@ impl Own {
     }
 }
 
-/// Where a key came from that is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WasThere {
-    /// The snapshot has it.
-    Before,
-    /// Only the transaction itself has set it.
-    ByItself,
-}
-
 fn cost(stored: &[u8], value: Option<&[u8]>) -> usize {
     OVERHEAD_BYTES + stored.len() + value.map_or(0, <[u8]>::len)
 }
@@ -196,15 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn what_the_transaction_itself_set_is_removed_without_a_trace() {
+    fn what_the_transaction_itself_set_is_removed_for_all_that_others_may_set() {
         let mut own = Own::default();
         own.set(&stored("b"), b"1").unwrap();
-        own.remove(&stored("b"), WasThere::ByItself).unwrap();
-        assert!(own.is_empty());
-        assert_eq!(own.bytes, 0);
-        own.remove(&stored("b"), WasThere::Before).unwrap();
+        own.remove(&stored("b")).unwrap();
         assert_eq!(own.did(&stored("b")), Did::Removed);
         assert_eq!(own.to_batch().len(), 1);
+        // Where a whole range goes, the key goes with it.
+        own.remove_span(&span("a".."c"));
+        own.set(&stored("b"), b"2").unwrap();
+        own.remove(&stored("b")).unwrap();
+        assert_eq!(own.did(&stored("b")), Did::Removed);
+        assert_eq!((own.to_batch().len(), own.bytes), (1, 0));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Money that is moved between accounts by many threads: whatever moment a reader looks at, the sum is the same.
 //!
-//! An account holds its balance and how often it was changed. A transfer reads two accounts, and writes both as one batch.
-//! Two transfers with a common account are kept apart by the caller, as HaloDB has no transactions yet: by mutexes, or by
-//! keys in the database that are taken with [`Condition::IfAbsent`] and given back by the transfer's own batch. Such a key
-//! is taken by one thread at a time only if conditional writes hold what they promise.
+//! An account holds its balance and how often it was changed. A transfer reads two accounts, and writes both in one step.
+//! Two transfers with a common account are kept apart: by transactions; or by the caller, by mutexes, or by keys in the
+//! database that are taken with [`Condition::IfAbsent`] and given back by the transfer's own batch. Such a key is taken by
+//! one thread at a time only if conditional writes hold what they promise.
 //!
 //! Looked at: each snapshot's sum, by single reads and by a scan; that no account's changes ever go back for a reader;
 //! at the end, and after reopening, that each account was changed as often as transfers touched it (no update was lost).
@@ -29,6 +29,8 @@ pub enum Guard {
     Mutexes,
     /// A key in the database for each account.
     Keys,
+    /// A transaction reads and writes both.
+    Transactions,
     /// Not at all: a mistake, planted.
     Nothing,
 }
@@ -170,6 +172,12 @@ fn write(db: &Db, mut rng: Rng, guard: Guard, mutexes: &[Mutex<()>]) -> Answer<[
     for _ in 0..TRANSFERS {
         let first = rng.below(ACCOUNTS as u64) as usize;
         let second = (first + 1 + rng.below(ACCOUNTS as u64 - 1) as usize) % ACCOUNTS;
+        if guard == Guard::Transactions {
+            transact(db, [first, second], &mut rng)?;
+            changes[first] += 1;
+            changes[second] += 1;
+            continue;
+        }
         let pair = [first.min(second), first.max(second)];
         let mut guards: Vec<MutexGuard<'_, ()>> = Vec::new();
         match guard {
@@ -181,7 +189,7 @@ fn write(db: &Db, mut rng: Rng, guard: Guard, mutexes: &[Mutex<()>]) -> Answer<[
                     take(db, account)?;
                 }
             }
-            Guard::Nothing => {}
+            Guard::Transactions | Guard::Nothing => {}
         }
         let mut accounts = [(0, 0); 2];
         for (slot, account) in accounts.iter_mut().zip([first, second]) {
@@ -205,6 +213,20 @@ fn write(db: &Db, mut rng: Rng, guard: Guard, mutexes: &[Mutex<()>]) -> Answer<[
         drop(guards);
     }
     Ok(changes)
+}
+
+/// Moves money by a transaction, that is tried again until it meets no conflict.
+fn transact(db: &Db, accounts: [usize; 2], rng: &mut Rng) -> Answer<()> {
+    let (part, level) = (rng.draw(), rng.pick(&[Durability::Sync, Durability::Buffered, Durability::Memory]));
+    db.try_transaction(|tx| {
+        tx.set_durability(level);
+        let [from, to] = accounts;
+        let (a, b) = (decode(tx.get(key(from))?.as_deref())?, decode(tx.get(key(to))?.as_deref())?);
+        let amount = part % (a.0 + 1);
+        tx.put(key(from), encode((a.0 - amount, a.1 + 1)))?;
+        tx.put(key(to), encode((b.0 + amount, b.1 + 1)))?;
+        Ok(())
+    })
 }
 
 /// Takes an account by writing a key that nobody else has written.

@@ -1,16 +1,17 @@
-//! `isolation`: what concurrent threads see of each other: recorded histories that are checked for linearizability, and
-//! bank transfers whose sum must never change.
+//! `isolation`: what concurrent threads see of each other: recorded histories that are checked for linearizability,
+//! transactions that are checked for serializability, and bank transfers whose sum must never change.
 //!
-//! Every fourth case is a bank, the others are histories. The scripts of a case follow from its seed; how the threads
+//! Of four cases one is a bank, one is of transactions, two are histories. The scripts of a case follow from its seed; how the threads
 //! meet does not, so a failure shows the whole history, and the command that repeats a case runs it many times.
 //!
 //! [`history`] is what is recorded, [`recorder`] makes it, [`checker`] judges it, [`target`] stands between recorder and
-//! database and can plant a flaw there; [`bank`] is the other half.
+//! database and can plant a flaw there; [`serial`] does all of this for transactions; [`bank`] is the rest.
 
 pub mod bank;
 pub mod checker;
 pub mod history;
 pub mod recorder;
+pub mod serial;
 pub mod target;
 
 use super::Plan;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use target::Flaw;
 
-/// One case in so many is a bank.
+/// One case in so many is a bank, and as many are of transactions.
 const BANK_EVERY: u64 = 4;
 
 /// One case in so many runs on real files.
@@ -65,10 +66,14 @@ fn case(seed: u64, budget: &Budget) -> Result<(), String> {
     let setup = Setup::number(seed);
     on_a_disk(seed, |open| {
         if (seed >> 8).is_multiple_of(BANK_EVERY) {
-            let guard = if (seed >> 16).is_multiple_of(2) { Guard::Mutexes } else { Guard::Keys };
+            let guard = [Guard::Mutexes, Guard::Keys, Guard::Transactions][(seed >> 16) as usize % 3];
             let reached = bank::run(seed, guard, open).map_err(|e| format!("bank, guarded by {guard:?}: {e}"))?;
             budget.note_many("transfers", reached.transfers);
             budget.note_many("sums", reached.snapshots);
+        } else if (seed >> 8) % BANK_EVERY == 1 {
+            let reached = serial::history(seed, serial::Flaw::None, open).map_err(|e| format!("transactions: {e}"))?;
+            budget.note_many("transactions", reached.committed);
+            budget.note_many("conflicts", reached.conflicts);
         } else {
             let reached = recorder::history(seed, Flaw::None, open)?;
             budget.note_many("operations", reached.events);

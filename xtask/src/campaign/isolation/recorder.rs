@@ -77,7 +77,7 @@ pub fn history(seed: u64, flaw: Flaw, open: &dyn Fn() -> Result<Db, Refusal>) ->
 
 /// What goes on beside the recorded threads.
 #[derive(Clone, Copy, Debug)]
-struct Background {
+pub(super) struct Background {
     /// Writes to keys that nobody looks at.
     filling: bool,
     /// Flushes, again and again.
@@ -85,11 +85,11 @@ struct Background {
 }
 
 impl Background {
-    fn drawn(rng: &mut Rng) -> Background {
+    pub(super) fn drawn(rng: &mut Rng) -> Background {
         Background { filling: rng.below(3) > 0, flushing: rng.below(3) == 0 }
     }
 
-    fn run(self, db: &Db, over: &AtomicBool) -> Result<(), Refusal> {
+    pub(super) fn run(self, db: &Db, over: &AtomicBool) -> Result<(), Refusal> {
         let mut written = 0_u32;
         while !over.load(Ordering::Acquire) {
             if self.filling && written < 400 {
@@ -154,7 +154,7 @@ fn record(db: &Db, flaw: Flaw, scripts: &[Vec<Step>], background: Background) ->
     last.finish().map_err(|e| e.to_string())
 }
 
-fn joined<T>(outcome: std::thread::Result<T>) -> Result<T, String> {
+pub(super) fn joined<T>(outcome: std::thread::Result<T>) -> Result<T, String> {
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -143,6 +143,8 @@ pub const ALL: &[Mutant] = &[
     crash("partition.drop-uncovers", "a merge drops an entry that has expired, and leaves what it hides"),
     crash("partition.time-restarts", "after a crash time is that of the machine's clock"),
     crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
+    model("partition.validate-without-ranges", "a commit overlooks keys that were written in a range it rests on"),
+    model("partition.validate-without-merged", "a commit overlooks writes that were merged since its snapshot"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
     model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
     model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
