@@ -520,7 +520,8 @@ impl Engine for Facade {
                 let blind = |write: &Write| match *write {
                     Write::Delete(key) => Write::Put(key, ops::Val { len: 1, fill: key }),
                     Write::DeleteRange(..) => Write::DeleteRange(ops::CLEAR, None),
-                    Write::Put(key, value) | Write::PutUntil(key, value, _) => Write::Put(key, value),
+                    Write::Put(key, value) => Write::Put(key, value),
+                    Write::PutUntil(key, value, after) => Write::PutUntil(key, value, after),
                 };
                 Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
             }
@@ -612,7 +613,9 @@ impl Engine for Facade {
         for write in writes {
             match write {
                 Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
-                Write::PutUntil(key, value, after) => open.put(ops::key(*key), ops::until_bytes(*value, *after))?,
+                Write::PutUntil(key, value, after) => {
+                    open.put(ops::key(*key), ops::until_bytes(*value, *after))?;
+                }
                 // A put by now, see `adapt`.
                 Write::Delete(key) => drop(open.delete(ops::key(*key))?),
                 Write::DeleteRange(..) => open.clear(),

@@ -46,6 +46,8 @@ fn taken(session: &mut Session) -> Result<Transaction> {
 /// Runs a command on data in the open transaction; `None`: the command has nothing to do with data.
 pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> Option<Result<()>> {
     let done = match command {
+        Command::Put(put) if put.ttl.is_some() => return Some(Err(without_expiry())),
+        Command::Expire(_) | Command::Ttl(_) | Command::Persist(_) => return Some(Err(without_expiry())),
         Command::Import(_) | Command::Export(_) | Command::Drop(_) => {
             let what = "this command does not take part in transactions";
             return Some(Err(Failure::usage(what).with_hint("`commit` or `rollback` first")));
@@ -133,6 +135,11 @@ fn within(session: &mut Session, act: impl FnOnce(&mut Session, &mut Transaction
     };
     session.transaction = Some(tx);
     done
+}
+
+/// A time to live would be lost.
+fn without_expiry() -> Failure {
+    Failure::usage("a transaction neither sets nor shows times to live").with_hint("`commit` or `rollback` first")
 }
 
 fn put(session: &mut Session, tx: &mut Transaction, put: &Put) -> Result<()> {

@@ -1,0 +1,382 @@
+//! Transactions under proof: committed ones could have run one after the other, whoever else wrote, wherever the power was cut,
+//! and whatever call of the disk failed.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use common::{assert_sound, on, text, tiny};
+use halodb::vfs::SimVfs;
+use halodb::vfs::sim::{CrashMode, Fault, Repeat};
+use halodb::{Db, Durability, ErrorKind, Result, Transaction, Value};
+use proptest::prelude::*;
+
+// Against a model: whatever a committed transaction was answered, it would have been answered at its commit as well.
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Get(u8),
+    Put(u8),
+    Delete(u8),
+    DeleteRange(u8, u8),
+    Clear,
+    /// Steps from the front and from the back, as bits say, so many.
+    Scan(u8, u8, u8, usize),
+    Count(u8, u8),
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Begin,
+    Act(usize, Act),
+    Commit(usize),
+    Drop(usize),
+    Plain(Act),
+    Flush,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let k = || 0u8..20;
+    prop_oneof![
+        4 => k().prop_map(Act::Get),
+        5 => k().prop_map(Act::Put),
+        3 => k().prop_map(Act::Delete),
+        1 => (k(), k()).prop_map(|(from, to)| Act::DeleteRange(from, to)),
+        1 => Just(Act::Clear),
+        4 => (k(), k(), any::<u8>(), 0usize..12).prop_map(|(a, b, bits, steps)| Act::Scan(a, b, bits, steps)),
+        1 => (k(), k()).prop_map(|(from, to)| Act::Count(from, to)),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => Just(Op::Begin),
+        14 => (any::<usize>(), act()).prop_map(|(which, act)| Op::Act(which, act)),
+        3 => any::<usize>().prop_map(Op::Commit),
+        1 => any::<usize>().prop_map(Op::Drop),
+        3 => act().prop_map(Op::Plain),
+        1 => Just(Op::Flush),
+    ]
+}
+
+fn name(key: u8) -> Vec<u8> {
+    format!("key {key:02}").into_bytes()
+}
+
+/// Answers, comparable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    Value(Option<Vec<u8>>),
+    Was(bool),
+    Number(u64),
+    Pairs(Vec<Option<(Vec<u8>, Vec<u8>)>>),
+}
+
+fn steps<P>(mut pairs: impl DoubleEndedIterator<Item = P>, bits: u8, steps: usize) -> Vec<Option<P>> {
+    (0..steps).map(|i| if bits >> (i % 8) & 1 == 0 { pairs.next() } else { pairs.next_back() }).collect()
+}
+
+fn in_model(model: &mut Model, act: &Act, stamp: u32) -> Answer {
+    let range = |from: u8, to: u8| (Bound::Included(name(from)), Bound::Excluded(name(to.max(from))));
+    match *act {
+        Act::Get(key) => Answer::Value(model.get(&name(key)).cloned()),
+        Act::Put(key) => {
+            model.insert(name(key), stamp.to_le_bytes().to_vec());
+            Answer::Was(true)
+        }
+        Act::Delete(key) => Answer::Was(model.remove(&name(key)).is_some()),
+        Act::DeleteRange(from, to) => {
+            let gone: Vec<_> = model.range(range(from, to)).map(|(key, _)| key.clone()).collect();
+            gone.iter().for_each(|key| _ = model.remove(key));
+            Answer::Number(gone.len() as u64)
+        }
+        Act::Clear => {
+            model.clear();
+            Answer::Was(true)
+        }
+        Act::Scan(from, to, bits, count) => {
+            let pairs = model.range(range(from, to)).map(|(key, value)| (key.clone(), value.clone()));
+            Answer::Pairs(steps(pairs, bits, count))
+        }
+        Act::Count(from, to) => Answer::Number(model.range(range(from, to)).count() as u64),
+    }
+}
+
+fn in_transaction(tx: &mut Transaction, act: &Act, stamp: u32) -> Result<Answer> {
+    let own = |value: Value| value.to_vec();
+    Ok(match *act {
+        Act::Get(key) => Answer::Value(tx.get(name(key))?.map(own)),
+        Act::Put(key) => {
+            tx.put(name(key), stamp.to_le_bytes())?;
+            Answer::Was(true)
+        }
+        Act::Delete(key) => Answer::Was(tx.delete(name(key))?),
+        Act::DeleteRange(from, to) => Answer::Number(tx.delete_range(name(from)..name(to))?),
+        Act::Clear => {
+            tx.clear();
+            Answer::Was(true)
+        }
+        Act::Scan(from, to, bits, count) => {
+            let pairs = tx.range(name(from)..name(to)).map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())));
+            let pairs: Vec<_> = steps(pairs, bits, count).into_iter().map(Option::transpose).collect::<Result<_>>()?;
+            Answer::Pairs(pairs)
+        }
+        Act::Count(from, to) => Answer::Number(tx.count(name(from)..name(to))?),
+    })
+}
+
+/// An open transaction: what it sees, and everything it was answered.
+struct Opened {
+    tx: Transaction,
+    base: Model,
+    sees: Model,
+    acts: Vec<(Act, u32, Answer)>,
+    /// The model had changed so often when it began.
+    changes: usize,
+}
+
+fn run(db: &Db, ops: &[Op]) {
+    let mut model = Model::new();
+    let mut open: Vec<Opened> = Vec::new();
+    let (mut changes, mut committed) = (0, 0);
+    for (stamp, op) in (1u32..).zip(ops) {
+        match op {
+            Op::Begin => {
+                let tx = db.begin().unwrap();
+                let (base, sees) = (model.clone(), model.clone());
+                open.push(Opened { tx, base, sees, acts: Vec::new(), changes });
+            }
+            Op::Act(which, act) if !open.is_empty() => {
+                let which = which % open.len();
+                let Opened { tx, sees, acts, .. } = &mut open[which];
+                let expected = in_model(sees, act, stamp);
+                assert_eq!(in_transaction(tx, act, stamp).unwrap(), expected, "{act:?}");
+                acts.push((act.clone(), stamp, expected));
+            }
+            Op::Commit(which) if !open.is_empty() => {
+                let Opened { tx, base, sees, acts, changes: began } = open.swap_remove(which % open.len());
+                match tx.commit() {
+                    Ok(_) => {
+                        committed += 1;
+                        let mut after = model.clone();
+                        let again: Vec<_> = acts.iter().map(|(act, at, _)| in_model(&mut after, act, *at)).collect();
+                        // One that wrote nothing is true as of its beginning.
+                        if sees != base || acts.iter().any(|(act, ..)| matches!(act, Act::Clear)) {
+                            let answers = acts.iter().map(|(.., answer)| answer);
+                            assert!(again.iter().eq(answers), "no serial order: {acts:#?} at its commit: {again:#?}");
+                            changes += 1;
+                            model = after;
+                        }
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
+                        assert!(changes > began, "a conflict with nobody");
+                    }
+                }
+                assert!(db.iter().map(|pair| pair.unwrap()).map(|(k, v)| (k.to_vec(), v.to_vec())).eq(model.clone()));
+            }
+            Op::Drop(which) if !open.is_empty() => drop(open.swap_remove(which % open.len())),
+            Op::Plain(act) => {
+                let expected = in_model(&mut model, act, stamp);
+                let answer = db.transaction(|tx| in_transaction(tx, act, stamp));
+                assert_eq!(answer.unwrap(), expected, "nobody writes meanwhile");
+                changes += 1;
+            }
+            Op::Flush => db.flush().unwrap(),
+            Op::Act(..) | Op::Commit(_) | Op::Drop(_) => {}
+        }
+    }
+    drop(open);
+    assert_eq!(db.stats().evidence_bytes, 0, "after {committed} commits");
+    assert_sound(db);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150 * common::scale(), max_shrink_iters: 800, ..ProptestConfig::default() })]
+
+    #[test]
+    fn committed_transactions_could_have_run_one_after_the_other(ops in proptest::collection::vec(op(), 1..140)) {
+        let disk = SimVfs::new();
+        run(&tiny(on(&disk)).memtable(8 << 10).durability(Durability::Memory).open().unwrap(), &ops);
+    }
+}
+
+// A bank: money moves between accounts, and the sum never changes.
+
+const ACCOUNTS: u64 = 8;
+
+fn account(number: u64) -> String {
+    format!("account/{number}")
+}
+
+fn found_bank(db: &Db) -> Result<()> {
+    (0..ACCOUNTS).fold(db.batch(), |batch, i| batch.put(account(i), "100")).commit().map(drop)
+}
+
+fn balance(value: Option<Value>) -> i64 {
+    std::str::from_utf8(&value.expect("an account")).unwrap().parse().unwrap()
+}
+
+/// Moves money as the number says. Every fourth also writes down what there is in all, by a scan.
+fn transfer(tx: &mut Transaction, number: u64) -> Result<()> {
+    let (from, to) = (number * 7 % ACCOUNTS, (number * 11 + 1) % ACCOUNTS);
+    if from == to {
+        return tx.put("idle", number.to_string());
+    }
+    let (a, b) = (balance(tx.get(account(from))?), balance(tx.get(account(to))?));
+    let amount = number as i64 % 40;
+    tx.put(account(from), format!("{:>width$}", a - amount, width = 8).trim())?;
+    tx.put(account(to), (b + amount).to_string())?;
+    if number.is_multiple_of(4) {
+        let mut sum = 0;
+        for pair in tx.prefix("account/") {
+            sum += balance(Some(pair?.1));
+        }
+        tx.put("sum", sum.to_string())?;
+    }
+    Ok(())
+}
+
+#[track_caller]
+fn assert_balanced(db: &Db, what: &str) {
+    let snapshot = db.snapshot();
+    let sum: i64 = snapshot.prefix("account/").map(|pair| balance(Some(pair.unwrap().1))).sum();
+    let accounts = snapshot.count_prefix("account/").unwrap() as i64;
+    assert!(accounts == 0 || sum == 100 * ACCOUNTS as i64, "{what}: {sum} in {accounts} accounts");
+    if let Some(noted) = snapshot.get("sum").unwrap() {
+        assert_eq!(balance(Some(noted)), 100 * ACCOUNTS as i64, "{what}: a transaction saw another sum");
+    }
+}
+
+#[test]
+fn threads_move_money_while_memtables_are_merged_and_no_sum_is_ever_wrong() {
+    let disk = SimVfs::new();
+    let db = tiny(on(&disk)).memtable(16 << 10).merge_threads(2).durability(Durability::Buffered).open().unwrap();
+    found_bank(&db).unwrap();
+    let (over, attempts) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut written = 0u64;
+            while !over.load(Ordering::Acquire) {
+                written += 1;
+                db.put(format!("filling/{:03}", written % 300), [b'f'; 300]).unwrap();
+                assert_balanced(&db, "while money moves");
+            }
+        });
+        let threads: Vec<_> = (0..3u64)
+            .map(|thread| {
+                let (db, attempts) = (&db, &attempts);
+                scope.spawn(move || {
+                    for i in 0..250 {
+                        let done = db.transaction(|tx| {
+                            attempts.fetch_add(1, Ordering::Relaxed);
+                            tx.set_durability(
+                                [Durability::Memory, Durability::Buffered, Durability::Sync][i as usize % 3],
+                            );
+                            let count = tx.get("count")?.map_or(0, |count| balance(Some(count)));
+                            tx.put("count", (count + 1).to_string())?;
+                            transfer(tx, i * 3 + thread)
+                        });
+                        done.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        over.store(true, Ordering::Release);
+        assert!(results.iter().all(|result| result.is_ok()));
+    });
+    let (attempts, stats) = (attempts.into_inner(), db.stats());
+    println!("{attempts} attempts, {} conflicts, {} merges", stats.conflicts, stats.merges);
+    assert_eq!(attempts - stats.conflicts, 750);
+    assert_eq!(text(&db, "count").as_deref(), Some("750"), "no update is lost");
+    assert!(stats.merges > 5);
+    assert_balanced(&db, "at the end");
+    assert_sound(&db);
+}
+
+#[test]
+fn a_power_cut_at_any_moment_leaves_whole_transactions_and_all_that_were_acknowledged() {
+    let disk = SimVfs::new();
+    let db = tiny(on(&disk)).open().unwrap();
+    found_bank(&db).unwrap();
+    let mut acknowledged = vec![disk.ops()];
+    for i in 0..150u64 {
+        db.transaction(|tx| {
+            tx.put("count", (i + 1).to_string())?;
+            tx.put(format!("filling/{:02}", i % 40), [b'f'; 400])?;
+            transfer(tx, i)
+        })
+        .unwrap();
+        acknowledged.push(disk.ops());
+        if i % 40 == 39 {
+            db.flush().unwrap();
+        }
+    }
+    let last = disk.ops();
+    for (seed, cut) in
+        (1..).zip((acknowledged[0]..last).step_by((last as usize / (80 * common::scale() as usize)).max(1)))
+    {
+        let mode = CrashMode::ALL[seed as usize % CrashMode::ALL.len()];
+        let again = tiny(on(&disk.crash_image(cut, mode, seed))).open().unwrap();
+        assert_balanced(&again, "after a power cut");
+        let least = acknowledged.iter().rposition(|ops| *ops <= cut).unwrap() as u64;
+        let count = text(&again, "count").map_or(0, |count| count.parse::<u64>().unwrap());
+        assert!(
+            (least..=least + 1).contains(&count),
+            "{count} of {least} acknowledged, cut at {cut} ({mode:?}, {seed})"
+        );
+        again.transaction(|tx| transfer(tx, 1)).unwrap();
+        assert_sound(&again);
+    }
+}
+
+#[test]
+fn a_fault_at_any_call_refuses_whole_transactions_and_loses_none_that_was_acknowledged() {
+    let scenario = |disk: &SimVfs, acknowledged: &mut u64| -> Result<()> {
+        let db = tiny(on(disk)).open()?;
+        found_bank(&db)?;
+        for i in 0..50u64 {
+            db.transaction(|tx| {
+                tx.put("count", (i + 1).to_string())?;
+                tx.put(format!("filling/{:02}", i % 40), [b'f'; 600])?;
+                transfer(tx, i)
+            })?;
+            *acknowledged = i + 1;
+            if i % 20 == 19 {
+                db.flush()?;
+            }
+        }
+        db.close()
+    };
+    let disk = SimVfs::new();
+    scenario(&disk, &mut 0).unwrap();
+    let calls = disk.calls();
+    let step = (calls / u64::from(60 * common::scale())).max(1);
+    for (run, call) in (0..calls).step_by(step as usize).enumerate() {
+        let (fault, repeat) = match run % 4 {
+            0 => (Fault::Errno(5), Repeat::Once),
+            1 => (Fault::Errno(28), Repeat::Sticky),
+            2 => (Fault::Short, Repeat::Once),
+            _ => (Fault::SyncFailsClean, Repeat::Once),
+        };
+        let disk = SimVfs::new();
+        disk.inject(call, fault, repeat);
+        let mut acknowledged = 0;
+        if let Err(error) = scenario(&disk, &mut acknowledged) {
+            let odd = [ErrorKind::InvalidInput, ErrorKind::Conflict, ErrorKind::Closed];
+            assert!(!odd.contains(&error.kind()), "call {call}: {error:?}");
+        }
+        disk.heal();
+        let after = if run % 2 == 0 { disk } else { disk.crash_image(disk.ops(), CrashMode::Strict, call) };
+        let db = tiny(on(&after)).open().unwrap_or_else(|e| panic!("call {call}, {fault:?}: {e:?}"));
+        assert_balanced(&db, "after a fault");
+        let count = text(&db, "count").map_or(0, |count| count.parse::<u64>().unwrap());
+        assert!(count >= acknowledged, "call {call}, {fault:?}: {count} of {acknowledged} acknowledged");
+        assert_sound(&db);
+    }
+}
