@@ -70,6 +70,12 @@ pub struct Opened {
     pub dropped: Option<String>,
 }
 
+/// Commits a batch beside a call that is under way, and gives its number.
+pub type CommitBeside<'c> = &'c mut dyn FnMut(&[Write]) -> Answer<u64>;
+
+/// What happens while a backup is made.
+pub type During<'d> = &'d mut dyn FnMut(CommitBeside<'_>);
+
 /// An open database.
 pub trait Engine: Sized {
     /// What it gives as a snapshot.
@@ -100,7 +106,7 @@ pub trait Engine: Sized {
     /// Merges everything, and brings the files down to what lives in them.
     fn compact(&mut self) -> Answer<()>;
     /// Makes a backup in `dir`, and calls `during` once when it has been begun, with what commits a batch.
-    fn backup(&mut self, _dir: &Path, _during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, _dir: &Path, _during: During<'_>) -> Answer<()> {
         Ok(())
     }
     /// Lets time pass.
@@ -245,7 +251,7 @@ impl Engine for Partitions {
         Ok(self.set.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: During<'_>) -> Answer<()> {
         let (set, now) = (&self.set, self.now_ms);
         let mut number = 0;
         let mut begun = false;
@@ -413,7 +419,7 @@ impl Engine for Facade {
         Ok(self.db.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut dyn FnMut(&[Write]) -> Answer<u64>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: During<'_>) -> Answer<()> {
         let db = &self.db;
         let mut begun = false;
         let done = db.backup_with(dir, |_| {
