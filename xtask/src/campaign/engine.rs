@@ -62,9 +62,6 @@ impl From<halodb::Error> for Refusal {
 /// Result of an engine's calls.
 pub type Answer<T> = Result<T, Refusal>;
 
-/// Commits a batch while something else goes on, and gives its number.
-pub type CommitFn<'c> = dyn FnMut(&[Write]) -> Answer<u64> + 'c;
-
 /// What the last open said about the state in which it found the database.
 #[derive(Clone, Debug, Default)]
 pub struct Opened {
@@ -73,6 +70,12 @@ pub struct Opened {
     /// A dropped tail of the log, as it is reported.
     pub dropped: Option<String>,
 }
+
+/// Commits a batch beside a call that is under way, and gives its number.
+pub type CommitBeside<'c> = &'c mut dyn FnMut(&[Write]) -> Answer<u64>;
+
+/// What happens while a backup is made.
+pub type During<'d> = &'d mut dyn FnMut(CommitBeside<'_>);
 
 /// An open database.
 pub trait Engine: Sized {
@@ -117,7 +120,7 @@ pub trait Engine: Sized {
     /// Merges everything, and brings the files down to what lives in them.
     fn compact(&mut self) -> Answer<()>;
     /// Makes a backup in `dir`, and calls `during` once when it has been begun, with what commits a batch.
-    fn backup(&mut self, _dir: &Path, _during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
+    fn backup(&mut self, _dir: &Path, _during: During<'_>) -> Answer<()> {
         Ok(())
     }
     /// Lets time pass.
@@ -308,7 +311,7 @@ impl Engine for Partitions {
         Ok(self.set.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: During<'_>) -> Answer<()> {
         let (set, now) = (&self.set, self.now_ms);
         let mut number = 0;
         let mut begun = false;
@@ -652,7 +655,7 @@ impl Engine for Facade {
         Ok(self.db.compact().map(drop)?)
     }
 
-    fn backup(&mut self, dir: &Path, during: &mut dyn FnMut(&mut CommitFn<'_>)) -> Answer<()> {
+    fn backup(&mut self, dir: &Path, during: During<'_>) -> Answer<()> {
         let db = &self.db;
         let mut begun = false;
         let done = db.backup_with(dir, |_| {
