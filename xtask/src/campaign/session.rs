@@ -289,7 +289,8 @@ impl<E: Engine> Session<E> {
         let open = self.engine()?.begin()?;
         let found = E::read(&open, reads)?;
         transactions::compare(reads, &found, &self.now).or_else(wrong)?;
-        self.transactions.push(Begun { open, reads: reads.to_vec(), sees: self.now.clone(), met: false });
+        let (reads, sees) = (reads.to_vec(), self.now.clone());
+        self.transactions.push(Begun { open, reads, sees, changed: false, touched: false });
         Ok(())
     }
 
@@ -297,7 +298,8 @@ impl<E: Engine> Session<E> {
         if self.transactions.is_empty() {
             return Ok(());
         }
-        let Begun { open, reads, sees, met } = self.transactions.remove(usize::from(number) % self.transactions.len());
+        let Begun { open, reads, sees, changed, touched } =
+            self.transactions.remove(usize::from(number) % self.transactions.len());
         let found = E::read(&open, &reads)?;
         transactions::compare(&reads, &found, &sees).or_else(wrong)?;
         let at = self.disk.ops();
@@ -305,12 +307,12 @@ impl<E: Engine> Session<E> {
         self.history.submit(writes, at);
         match self.engine()?.finish(open, &reads, writes, level) {
             Ok(Ended::Committed) => {
-                transactions::judge(Ended::Committed, met, &reads).or_else(wrong)?;
+                transactions::judge(Ended::Committed, changed, touched, &reads).or_else(wrong)?;
                 self.settle(writes, level, Ok(()))
             }
             Ok(ended) => {
                 self.history.refuse_last();
-                transactions::judge(ended, met, &reads).or_else(wrong)
+                transactions::judge(ended, changed, touched, &reads).or_else(wrong)
             }
             Err(refusal) => self.settle(writes, level, Err(refusal)),
         }
@@ -320,8 +322,12 @@ impl<E: Engine> Session<E> {
     fn settle(&mut self, batch: &[Write], level: Durability, answer: Answer<()>) -> Step {
         match answer {
             Ok(()) => {
+                let before: Vec<_> = self.transactions.iter().map(|tx| tx.finds(&self.now)).collect();
                 oracle::apply(&mut self.now, batch);
-                self.transactions.iter_mut().for_each(|tx| tx.met |= transactions::meet(&tx.reads, batch));
+                for (tx, before) in self.transactions.iter_mut().zip(before) {
+                    tx.changed |= tx.finds(&self.now) != before;
+                    tx.touched |= transactions::meet(&tx.reads, batch);
+                }
                 // The engine goes on after a failure only where the failed batch left no trace.
                 self.doubtful.clear();
                 let number = self.engine()?.last_number();

@@ -1,8 +1,8 @@
 //! Transactions in workloads: what they read, how they end, and which end is right.
 //!
 //! A workload begins a transaction with its reads, goes on with other steps, and ends it later with its writes. In between
-//! the oracle notes whether any commit wrote what was read: then the end must be a conflict. If none did it must be a
-//! commit, or the answer that too much was written to tell, which is always allowed and never wrong.
+//! the oracle notes whether any commit changed what the reads find: then the end must not be a commit. If no commit was about
+//! anything that was read it must not be a conflict. That too much was written to tell is always allowed.
 
 use super::engine::{Answer, Pair};
 use super::ops::{self, Profile, Write};
@@ -113,23 +113,33 @@ pub struct Begun<T> {
     pub reads: Vec<Read>,
     /// What it sees.
     pub sees: Pairs,
-    /// Whether a commit has written what it read.
-    pub met: bool,
+    /// Whether a commit has changed what its reads find: then it must not be committed.
+    pub changed: bool,
+    /// Whether a commit was about anything that it read: else it must not be refused. A delete of what is not there is
+    /// written by one engine and not by another.
+    pub touched: bool,
+}
+
+impl<T> Begun<T> {
+    /// What its reads would find in a state.
+    pub fn finds(&self, pairs: &Pairs) -> Vec<Vec<Pair>> {
+        self.reads.iter().map(|read| expected(pairs, *read)).collect()
+    }
 }
 
 /// Says whether a transaction may end as it did.
 ///
 /// # Errors
 /// A sentence, if not.
-pub fn judge(ended: Ended, met: bool, reads: &[Read]) -> Result<(), String> {
-    match (ended, met) {
-        (Ended::Committed, false) | (Ended::Conflict, true) | (Ended::TooOld, _) => Ok(()),
-        (Ended::Committed, true) => {
-            Err(format!("a transaction was committed although what it read was written since: {reads:?}"))
+pub fn judge(ended: Ended, changed: bool, touched: bool, reads: &[Read]) -> Result<(), String> {
+    match ended {
+        Ended::Committed if changed => {
+            Err(format!("a transaction was committed although what it read was changed since: {reads:?}"))
         }
-        (Ended::Conflict, false) => {
+        Ended::Conflict if !touched => {
             Err(format!("a transaction was refused although nothing of what it read was written: {reads:?}"))
         }
+        Ended::Committed | Ended::Conflict | Ended::TooOld => Ok(()),
     }
 }
 
