@@ -6,7 +6,8 @@
 //! made, the recovery included; three losses deep.
 
 use super::config::Setup;
-use super::engine::{Engine, Facade, Partitions};
+use super::engine::{Engine, Partitions};
+use super::facade::Facade;
 use super::guard::{self, Watch};
 use super::ops::{self, Op, Profile};
 use super::oracle::{History, Loss};

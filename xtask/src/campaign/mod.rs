@@ -22,6 +22,7 @@ pub mod corrupt;
 pub mod crash;
 mod cursor;
 pub mod engine;
+pub mod facade;
 pub mod faults;
 pub mod guard;
 pub mod isolation;

@@ -1,7 +1,8 @@
 //! `model`: random operations against a `BTreeMap`, under several configurations; every answer must be the same.
 
 use super::config::Setup;
-use super::engine::{Engine, Facade, Partitions};
+use super::engine::{Engine, Partitions};
+use super::facade::Facade;
 use super::guard::{self, Watch};
 use super::ops::{self, Op, Profile};
 use super::report::{Budget, Failure, Report};

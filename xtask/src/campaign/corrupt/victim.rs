@@ -136,9 +136,9 @@ impl Victim {
         // It touches every leaf, so that neighbours were written together and differ in nothing but their numbers.
         // Keys of one kind with values of one length come last, so that leaves of their own have one stride.
         let all = (0..80).map(|key| match key % 8 {
-            0..=3 => put(key, 80),
+            0..=3 => put(key, 96),
             6 => Write::Delete(key),
-            _ => put(key, 60),
+            _ => put(key, 30),
         });
         session.step(&Op::Commit(all.collect(), Durability::Sync))?;
         session.step(&Op::Freeze)?;
