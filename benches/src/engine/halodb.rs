@@ -3,7 +3,7 @@
 use ::halodb as db;
 use db::{Db, Scan, Snapshot, WriteOptions};
 
-use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings};
+use super::{Batch, Durability, Engine, Fill, Pairs, Reader, Result, Settings};
 
 struct Halo {
     db: Db,
@@ -38,6 +38,15 @@ impl Batch for Building {
         self.0 = self.0.take().map(|batch| batch.delete(key));
         Ok(())
     }
+}
+
+/// Removes keys that the transaction has read, and commits; how many they were.
+fn remove_all(mut tx: db::Transaction, gone: &[db::Key]) -> Result<u64> {
+    for key in gone {
+        tx.delete(key)?;
+    }
+    tx.commit()?;
+    Ok(gone.len() as u64)
 }
 
 impl Engine for Halo {
@@ -77,12 +86,45 @@ impl Engine for Halo {
         Ok(self.db.len()?)
     }
 
-    fn remove_if(&self, _: &[u8], _: &[u8], _: Durability, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<u64> {
-        Err(Problem::NotYet("transactions that read and remove"))
+    fn remove_if(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        durability: Durability,
+        predicate: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<u64> {
+        let mut tx = self.db.begin()?;
+        tx.set_durability(level(durability));
+        let mut gone = Vec::new();
+        for pair in tx.range(from..to) {
+            let (key, value) = pair?;
+            if predicate(&key, &value) {
+                gone.push(key);
+            }
+        }
+        remove_all(tx, &gone)
     }
 
-    fn pop_ends(&self, _: u64, _: Durability, _: &mut dyn FnMut() -> bool, _: Pairs<'_>) -> Result<u64> {
-        Err(Problem::NotYet("pop_first and pop_last"))
+    /// In one transaction: the pairs are taken from both ends of one iterator, and then removed.
+    fn pop_ends(
+        &self,
+        count: u64,
+        durability: Durability,
+        go_on: &mut dyn FnMut() -> bool,
+        f: Pairs<'_>,
+    ) -> Result<u64> {
+        let mut tx = self.db.begin()?;
+        tx.set_durability(level(durability));
+        let mut gone = Vec::new();
+        let mut pairs = tx.iter();
+        while (gone.len() as u64) < count && go_on() {
+            let pair = if gone.len() % 2 == 0 { pairs.next() } else { pairs.next_back() };
+            let Some((key, value)) = pair.transpose()? else { break };
+            f(&key, &value);
+            gone.push(key);
+        }
+        drop(pairs);
+        remove_all(tx, &gone)
     }
 
     fn compact(&mut self) -> Result<()> {

@@ -37,6 +37,8 @@ mod size;
 mod table;
 #[path = "../src/tally.rs"]
 mod tally;
+#[path = "../src/timed.rs"]
+mod timed;
 
 /// What the crate's own `sync` is to the library.
 mod sync {

@@ -33,10 +33,13 @@ const RESTORED: &str = "restored";
 /// A backup that was whole and durable so many operations ago does not change any more.
 const SETTLED: u64 = 16;
 
-/// A directory that no backup of this disk has; what an unfinished one left may be beside it.
-pub fn unused_name(disk: &SimVfs) -> String {
+/// A directory that no backup of this disk has, nor had one of those that were begun: of which of two a loss leaves something could
+/// not be told. What an unfinished one left may be beside it.
+pub fn unused_name(disk: &SimVfs, begun: &[Backup]) -> String {
     let files = disk.files().unwrap_or_default();
-    let is_used = |dir: &String| files.iter().any(|(path, _)| path.starts_with(dir));
+    let is_used = |dir: &String| {
+        files.iter().any(|(path, _)| path.starts_with(dir)) || begun.iter().any(|backup| backup.dir == *dir)
+    };
     (0..).map(|number| format!("backup-{number}")).find(|dir| !is_used(dir)).unwrap_or_default()
 }
 

@@ -355,7 +355,7 @@ impl<E: Engine> Session<E> {
     /// Makes a backup, during which a put is committed that is not in it, and judges it.
     fn backup(&mut self, key: u16, value: ops::Val) -> Step {
         self.engine()?;
-        let dir = backups::unused_name(&self.disk);
+        let dir = backups::unused_name(&self.disk, &self.history.backups);
         let number = self.history.backups.len();
         let begun = self.disk.ops();
         self.history.backups.push(Backup { dir: dir.clone(), begun, done: None, pairs: self.now.clone() });
