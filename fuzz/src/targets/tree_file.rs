@@ -140,7 +140,12 @@ fn use_in_every_way(tree: &Tree, valid: &Valid) {
     let keys = valid.pairs.keys().step_by(17).cloned().chain([vec![], vec![255; 40], b"key/0033/absent".to_vec()]);
     for key in keys {
         let _ = tree.get(&key);
-        let _ = (tree.get_with_expiry(&key, tree.hash(&key)), tree.count_expired(&key, None, u64::MAX), tree.expired_keys(&key, u64::MAX, 4), tree.rank(&key));
+        let _ = (
+            tree.get_with_expiry(&key, tree.hash(&key)),
+            tree.count_expired(&key, None, u64::MAX),
+            tree.expired_keys(&key, u64::MAX, 4),
+            tree.rank(&key),
+        );
         let _ = tree.count(Bound::Excluded(&key), Bound::Unbounded);
         let mut cursor = tree.cursor();
         let _ =
