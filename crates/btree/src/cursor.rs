@@ -65,14 +65,23 @@ struct Held {
 }
 
 impl Held {
-    /// The record of an entry, where it is, and when it expires.
+    /// The record of an entry, and where it is.
     #[inline]
-    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Expiry, Record<'t>)> {
+    fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
         let at = self.page.at();
         let body = tree.body_again(self.page)?;
         let span = tree.decoded(at, self.layout.span(body, index))?;
-        let expiry = tree.decoded(at, self.layout.expiry(body, index))?;
-        Ok((span, expiry, tree.decoded(at, span.record(body))?))
+        Ok((span, tree.decoded(at, span.record(body))?))
+    }
+
+    /// When an entry expires. Nearly no leaf has an entry that does; where none has, nothing is read.
+    #[inline]
+    fn expiry(&self, tree: &Tree, index: usize) -> Result<Expiry> {
+        if self.layout.never_expires() {
+            return Ok(Expiry::NEVER);
+        }
+        let body = tree.body_again(self.page)?;
+        tree.decoded(self.page.at(), self.layout.expiry(body, index))
     }
 }
 
@@ -341,9 +350,19 @@ impl Cursor {
     #[inline]
     fn settle_near(&mut self, index: usize) -> Result<()> {
         let Some(entry) = &mut self.entry else { return Ok(()) };
+        // The leaf stays, and with it that nothing in it expires.
+        if !entry.leaf.layout.never_expires() {
+            match entry.leaf.expiry(&self.tree, index) {
+                Ok(expiry) => entry.expiry = expiry,
+                Err(e) => {
+                    self.entry = None;
+                    return Err(e);
+                }
+            }
+        }
         match entry.leaf.read(&self.tree, index) {
-            Ok((span, expiry, record)) => {
-                (entry.index, entry.span, entry.expiry) = (index, span, expiry);
+            Ok((span, record)) => {
+                (entry.index, entry.span) = (index, span);
                 self.key.truncate(self.prefix_len);
                 record.append_suffix(&mut self.key);
                 Ok(())
@@ -359,7 +378,8 @@ impl Cursor {
     #[inline]
     fn settle(&mut self, leaf: Held, index: usize) -> Result<()> {
         let at = leaf.page.at();
-        let (span, expiry, record) = leaf.read(&self.tree, index)?;
+        let expiry = leaf.expiry(&self.tree, index)?;
+        let (span, record) = leaf.read(&self.tree, index)?;
         if self.prefix_of != Some(at) {
             let body = self.tree.body_again(leaf.page)?;
             let prefix = self.tree.decoded(at, Leaf::parse(body))?.prefix();

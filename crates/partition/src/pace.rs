@@ -2,11 +2,11 @@
 //! be stopped.
 //!
 //! ```text
-//! 0                    1/2                               31/32    1
-//! |  free to be filled  |  up to here as the merge goes on  |  reserve
+//! 0                        3/4                               31/32    1
+//! |  free to be filled      |  up to here as the merge goes on  |  reserve
 //! ```
 //!
-//! The line between what may and what should not be filled stands in the middle when a memtable is frozen, and moves to the
+//! The line between what may and what should not be filled stands at three quarters when a memtable is frozen, and moves to the
 //! right as its entries are merged; while its partition waits for its turn it stands still. A writer beyond the line is
 //! *ahead*: it should wait a moment after its commit, and may then go on all the same. So many short waits take the place of
 //! a long one at the end, and the reserve is left for those who go on. At the right end nobody goes on: commits are refused
@@ -58,8 +58,8 @@ impl Progress {
     pub(crate) fn line(&self, full: u64) -> u64 {
         let keys = self.keys.load(Ordering::Relaxed).max(1);
         let merged = self.merged.load(Ordering::Relaxed).min(keys);
-        let moving = u128::from(full / 32 * 15) * u128::from(merged) / u128::from(keys);
-        full / 2 + moving as u64
+        let moving = u128::from(full / 32 * 7) * u128::from(merged) / u128::from(keys);
+        full / 32 * 24 + moving as u64
     }
 }
 
@@ -97,19 +97,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_moves_from_the_middle_to_the_reserve_as_keys_are_merged() {
+    fn the_line_moves_from_three_quarters_to_the_reserve_as_keys_are_merged() {
         let progress = Progress::default();
-        assert_eq!(progress.line(3200), 1600);
+        assert_eq!(progress.line(3200), 2400);
         progress.begin_chunk(100);
-        assert_eq!(progress.line(3200), 1600);
+        assert_eq!(progress.line(3200), 2400);
         progress.took(50);
-        assert_eq!(progress.line(3200), 1600 + 750);
+        assert_eq!(progress.line(3200), 2400 + 350);
         progress.took(100);
-        assert_eq!(progress.line(3200), 1600 + 1500);
+        assert_eq!(progress.line(3200), 2400 + 700);
         progress.took(170);
-        assert_eq!(progress.line(3200), 1600 + 1500, "a merge cannot be more than done");
+        assert_eq!(progress.line(3200), 2400 + 700, "a merge cannot be more than done");
         progress.finish();
-        assert_eq!(progress.line(3200), 1600);
+        assert_eq!(progress.line(3200), 2400);
     }
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
         progress.end_chunk(40);
         progress.begin_chunk(100);
         progress.took(60);
-        assert_eq!(progress.line(3200), 1600 + 1500);
+        assert_eq!(progress.line(3200), 2400 + 700);
         progress.begin_chunk(100);
-        assert_eq!(progress.line(3200), 1600 + 600);
+        assert_eq!(progress.line(3200), 2400 + 280);
     }
 }

@@ -269,6 +269,12 @@ impl Layout {
     pub(crate) fn expiry(&self, body: &[u8], i: usize) -> Decoded<Expiry> {
         self.expiries.get(body, i)
     }
+
+    /// Whether no entry ever expires.
+    #[inline]
+    pub(crate) fn never_expires(&self) -> bool {
+        self.expiries.is_absent()
+    }
 }
 
 /// A leaf's body, its arrays checked against its length; records are checked when they are read.
@@ -365,7 +371,7 @@ impl<'a> Leaf<'a> {
 
     /// Whether one of the entries ever expires.
     pub(crate) fn has_expiries(&self) -> bool {
-        !self.layout.expiries.is_absent()
+        !self.layout.never_expires()
     }
 
     /// When the first entry expires, as the leaf states it.
