@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use halodb_partition::{self as partition, Durability, Life};
 
-use crate::keyspace::revise::Wish;
+use crate::keyspace::revise::{Wish, setting};
 use crate::space_id::check_value;
 use crate::ttl::{Ttl, TtlState};
 use crate::{Commit, Condition, Keyspace, Result, Snapshot};
@@ -74,21 +74,15 @@ impl Keyspace {
     ) -> Result<Option<Commit>> {
         check_value(value)?;
         let key = self.id.encode(key)?;
-        let key = key.as_bytes();
         let ((), lsn) = self.revise_at(level, |newest, reads| {
-            reads.add_key(key);
-            let life = newest.life(key)?;
+            reads.add_key(key.as_bytes());
+            let life = newest.life(key.as_bytes())?;
             let holds = match condition {
                 Condition::Always => true,
                 Condition::IfAbsent => life == Life::Absent,
                 Condition::IfPresent => life != Life::Absent,
             };
-            if !holds {
-                return Ok(Wish::Keep(()));
-            }
-            let mut batch = partition::Batch::new();
-            batch.put_until(key, value, if let Life::Until(at_ms) = life { at_ms } else { 0 });
-            Ok(Wish::Write(batch, ()))
+            Ok(if holds { Wish::Write(setting(&key, Some(value), life), ()) } else { Wish::Keep(()) })
         })?;
         Ok(lsn.map(|lsn| Commit { seq: lsn.0 }))
     }

@@ -1,15 +1,15 @@
 //! `backup` and `restore`: copies of the whole database, with a bar on a terminal.
 
+use super::clear;
 use super::table::{Table, Unit, bytes_for_people};
 use crate::args::{Backup, Restore};
 use crate::failure::{Failure, Result};
-use crate::input;
 use crate::output::{Format, grouped};
 use crate::session::{Front, Session};
 use crate::signals;
 use halodb::{BackupReport, CopyProgress, CopyStep};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -79,17 +79,7 @@ fn confirm(session: &mut Session, dir: &Path) -> Result<()> {
             "say `restore BACKUP DIR --yes` if the database in it is to be replaced, or name a new directory",
         ));
     }
-    session.out.flush()?;
-    let mut stderr = io::stderr().lock();
-    let asked = write!(stderr, "Replace the database in {dir}? [y/N] ");
-    asked.and_then(|()| stderr.flush()).map_err(|e| Failure::stream("ask", &e))?;
-    let mut answer = String::new();
-    let read = session.stdin.lock().read_line(&mut answer);
-    read.map_err(|e| input::failure("read the answer", &e))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" | "Yes" => Ok(()),
-        _ => Err(Failure::answer("declined", "(nothing was restored)")),
-    }
+    clear::ask(session, &format!("Replace the database in {dir}?"), "(nothing was restored)")
 }
 
 /// How far it is: a bar with rate and remaining time on a terminal, a line every second elsewhere.

@@ -35,6 +35,11 @@ pub(super) fn confirm(session: &mut Session, command: &str, does: &str, question
     if !session.stdin.terminal || !io::stderr().is_terminal() {
         return Err(Failure::usage(does).with_hint(format!("say `{command} --yes` if that is what you want")));
     }
+    ask(session, question, "(nothing was deleted)")
+}
+
+/// Asks; anything but yes is answered with `declined`.
+pub(super) fn ask(session: &mut Session, question: &str, declined: &str) -> Result<()> {
     session.out.flush()?;
     let mut stderr = io::stderr().lock();
     let asked = write!(stderr, "{question} [y/N] ");
@@ -44,6 +49,6 @@ pub(super) fn confirm(session: &mut Session, command: &str, does: &str, question
     read.map_err(|e| input::failure("read the answer", &e))?;
     match answer.trim() {
         "y" | "Y" | "yes" | "Yes" => Ok(()),
-        _ => Err(Failure::answer("declined", "(nothing was deleted)")),
+        _ => Err(Failure::answer("declined", declined)),
     }
 }

@@ -217,7 +217,10 @@ impl Keyspace {
         let key = self.id.encode(key)?;
         self.revise(|newest, reads| {
             reads.add_key(key.as_bytes());
-            decide(&key, newest.get(key.as_bytes())?, newest.life(key.as_bytes())?)
+            let old = newest.get(key.as_bytes())?;
+            // Where nothing ever expires there is no time, and nothing to look up once more.
+            let life = if newest.now_ms() == 0 { Life::Forever } else { newest.life(key.as_bytes())? };
+            decide(&key, old, life)
         })
     }
 
@@ -260,7 +263,7 @@ impl Keyspace {
 }
 
 /// The write that sets a key for as long as it is to live, or removes it.
-fn setting(key: &EncodedKey, value: Option<&[u8]>, life: Life) -> partition::Batch {
+pub(crate) fn setting(key: &EncodedKey, value: Option<&[u8]>, life: Life) -> partition::Batch {
     let mut batch = partition::Batch::new();
     match value {
         Some(value) => batch.put_until(key.as_bytes(), value, if let Life::Until(at_ms) = life { at_ms } else { 0 }),
