@@ -8,14 +8,30 @@ use super::{Batch, Durability, Engine, Fill, Pairs, Reader, Result, Settings};
 struct Halo {
     db: Db,
     memtable: u64,
+    partitions: Option<u32>,
 }
 
 /// Opens HaloDB with its defaults, memtables and log in proportion to the budget.
 pub(super) fn open(settings: &Settings) -> Result<Box<dyn Engine>> {
+    open_with(settings, None)
+}
+
+/// As [`open`], with a single partition.
+pub(super) fn open_one(settings: &Settings) -> Result<Box<dyn Engine>> {
+    open_with(settings, Some(1))
+}
+
+/// As [`open`], with four partitions.
+pub(super) fn open_four(settings: &Settings) -> Result<Box<dyn Engine>> {
+    open_with(settings, Some(4))
+}
+
+fn open_with(settings: &Settings, partitions: Option<u32>) -> Result<Box<dyn Engine>> {
     // By default memtables are a quarter of the memory limit of 256 MiB, and the log's limit is as large as they are.
     let memtable = settings.budget_bytes / 4;
-    let db = Db::builder(settings.dir.join("data")).memtable(memtable).log_limit(memtable).open()?;
-    Ok(Box::new(Halo { db, memtable }))
+    let builder = Db::builder(settings.dir.join("data")).memtable(memtable).log_limit(memtable);
+    let db = partitions.into_iter().fold(builder, db::Builder::partitions).open()?;
+    Ok(Box::new(Halo { db, memtable, partitions }))
 }
 
 fn level(durability: Durability) -> db::Durability {
@@ -54,7 +70,12 @@ impl Engine for Halo {
         vec![
             format!("memtables of {} MiB in all, a quarter of the budget as by default", self.memtable >> 20),
             format!("log limit of {} MiB, as large as the memtables as by default", self.memtable >> 20),
-            "everything else as by default; no cache of its own: pages are mapped".into(),
+            match self.partitions {
+                None => "everything else as by default; no cache of its own: pages are mapped".into(),
+                Some(n) => {
+                    format!("partitions: {n}; everything else as by default; no cache of its own: pages are mapped")
+                }
+            },
             "durable: level sync; without sync: level memory".into(),
         ]
     }
