@@ -17,6 +17,8 @@ mod table;
 mod transaction;
 mod ttl;
 
+pub(crate) use table::bytes_for_people;
+
 use crate::args::Command;
 use crate::failure::Result;
 use crate::help;

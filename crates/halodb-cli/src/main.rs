@@ -19,6 +19,7 @@ mod help;
 mod input;
 mod logging;
 mod oneshot;
+mod opening;
 mod output;
 mod pipe;
 mod place;

@@ -5,7 +5,7 @@
 //! library's business.
 
 use crate::failure::{Failure, Result};
-use crate::logging;
+use crate::{logging, opening};
 use halodb::config::{Config, Loaded, environment};
 use halodb::{Builder, Db, ErrorKind};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ impl Place {
         let directory = self.directory()?;
         let loaded = Config::load(self.config.as_deref(), &directory, environment())?;
         logging::start(&loaded.config().log);
-        Ok(Db::builder(directory).config(&loaded))
+        Ok(Db::builder(directory).config(&loaded).on_progress(opening::bar()))
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use halodb_partition::{Create, Entropy, PartitionSet};
+use halodb_partition::{Create, Entropy, OpenProgress, Opening, PartitionSet};
 use halodb_vfs::{OsVfs, Vfs};
 use halodb_wal::Durability;
 
@@ -13,6 +14,7 @@ use crate::config::{Config, Loaded, environment};
 use crate::db::{Db, Parts};
 use crate::engine::Engine;
 use crate::gate::Gate;
+use crate::recovery::{Listener, side_by_side};
 use crate::settings::Settings;
 use crate::space_id::SpaceId;
 use crate::trace::event;
@@ -46,6 +48,8 @@ pub struct Builder {
     vfs: Option<Arc<dyn Vfs>>,
     /// What an explicit file and the environment said.
     loaded: Option<Settings>,
+    /// Who hears how far the open is.
+    listener: Listener,
 }
 
 impl Builder {
@@ -56,6 +60,7 @@ impl Builder {
             create: Create::IfMissing,
             vfs: None,
             loaded: None,
+            listener: Listener::default(),
         }
     }
 
@@ -183,6 +188,21 @@ impl Builder {
         self
     }
 
+    /// Tells how far the open is that follows a crash, after each few MiB of the log: [`OpenProgress`]. Called in the thread that
+    /// opens; after an orderly end, when nothing has to be replayed, it hears that at once.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let db = halodb::Db::builder(dir.path().join("data"))
+    ///     .on_progress(|now| eprintln!("{} of {} bytes of the log", now.read_bytes, now.total_bytes))
+    ///     .open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_progress(mut self, hear: impl Fn(OpenProgress) + Send + Sync + 'static) -> Self {
+        self.listener = Listener::new(hear);
+        self
+    }
+
     /// Another file system: for tests, a simulated disk that can lose power ([`SimVfs`](crate::vfs::SimVfs)). Neither
     /// `halodb.toml` nor the environment is looked at then, and the path is taken as it is.
     ///
@@ -217,9 +237,11 @@ impl Builder {
 
     /// Opens as if by the process `owner`.
     pub(crate) fn open_as(self, owner: u32) -> Result<Db> {
+        let mut opening = Opening::default();
         let (vfs, path, found) = match self.vfs {
             Some(vfs) => (vfs, self.path, self.loaded.unwrap_or_default()),
             None => {
+                opening.side_by_side = &side_by_side;
                 let path = absolute(&self.path)?;
                 let found = match self.loaded {
                     Some(loaded) => loaded,
@@ -231,7 +253,25 @@ impl Builder {
         let resolved = self.settings.over(found).resolve(self.create)?;
         let path: Arc<Path> = path.into();
         let budget_bytes = resolved.options.memtable_bytes.min(resolved.options.log_limit_bytes);
-        let (set, report) = PartitionSet::open(vfs, &path, resolved.options, entropy()?, now_ms())?;
+        let (listener, began) = (self.listener, Instant::now());
+        let has_begun = AtomicBool::new(false);
+        let hear = |now: OpenProgress| {
+            if now.records > 0 && !has_begun.swap(true, Ordering::Relaxed) {
+                event!(INFO, path = %path.display(), bytes = now.total_bytes, "replaying the log");
+            }
+            listener.tell(now);
+        };
+        opening.on_progress = &hear;
+        let (set, report) = PartitionSet::open_with(vfs, &path, resolved.options, entropy()?, now_ms(), opening)?;
+        if report.replayed > 0 {
+            let elapsed_ms = began.elapsed().as_millis() as u64;
+            event!(
+                INFO,
+                path = %path.display(), records = report.replayed, bytes = report.read_bytes, elapsed_ms,
+                "the log was replayed"
+            );
+            let _ = elapsed_ms;
+        }
         // What has expired while nobody had it open is gone from the beginning.
         set.keep_time(now_ms())?;
         event!(

@@ -89,6 +89,7 @@ mod iter;
 mod key;
 mod keyspace;
 mod pins;
+mod recovery;
 mod restore;
 mod scan;
 mod settings;
@@ -124,8 +125,8 @@ pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{BackupReport, CopyProgress, CopyStep, RestoreReport};
 pub use halodb_partition::{
-    CheckReport, Compaction, Depth, Finding, LogSpace, OpenReport, OtherFile, PartitionShape, PartitionSpace, Stats,
-    Value,
+    CheckReport, Compaction, Depth, Finding, LogSpace, OpenProgress, OpenReport, OtherFile, PartitionShape,
+    PartitionSpace, Stats, Value,
 };
 pub use halodb_wal::{Durability, Lsn};
 

@@ -5,6 +5,7 @@ mod common;
 use common::{assert_sound, memory, on, put_all, text, tiny};
 use halodb::vfs::SimVfs;
 use halodb::{Db, Depth, Durability, ErrorKind};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -21,6 +22,38 @@ fn what_was_closed_in_order_is_there_again_with_nothing_to_replay() {
     assert!(!report.created && report.clean && report.replayed == 0 && report.dropped.is_none(), "{report:?}");
     assert_eq!(db.len().unwrap(), 2);
     assert_sound(&db);
+}
+
+/// What a process leaves that is killed now.
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_dir(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn the_open_after_a_kill_replays_everything_and_tells_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, killed) = (dir.path().join("data"), dir.path().join("killed"));
+    let db = Db::builder(&path).partitions(4).durability(Durability::Memory).open().unwrap();
+    for i in 0..20_000u32 {
+        db.put((i % 9000).to_be_bytes(), i.to_string()).unwrap();
+    }
+    db.sync().unwrap();
+    copy_dir(&path, &killed);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&heard);
+    let again = Db::builder(&killed).on_progress(move |now| telling.lock().unwrap().push(now)).open().unwrap();
+    assert_eq!(again.open_report().replayed, 20_000);
+    assert!(again.iter().map(Result::unwrap).eq(db.iter().map(Result::unwrap)));
+    let last = *heard.lock().unwrap().last().expect("heard of");
+    assert_eq!((last.read_bytes, last.records), (last.total_bytes, 20_000));
+    assert_sound(&again);
 }
 
 #[test]

@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `reads`,
+//! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
@@ -69,12 +69,14 @@ mod multi;
 mod newest;
 mod nth;
 mod open;
+mod opening;
 mod options;
 mod pace;
 mod patient;
 mod ranges;
 mod readout;
 mod reads;
+mod replay;
 mod restore;
 mod routing;
 mod salvage;
@@ -105,6 +107,7 @@ pub use halodb_memtable::Life;
 pub use halodb_wal::{Durability, Lsn};
 pub use jobs::Job;
 pub use manifest::Manifest;
+pub use opening::{OpenProgress, Opening, SideBySide};
 pub use options::{Create, Entropy, MAX_PARTITIONS, OpenReport, Options};
 pub use ranges::KeyRanges;
 pub use readout::BehindGaps;

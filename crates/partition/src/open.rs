@@ -5,24 +5,25 @@
 //! what was read may exist in the page cache only. After a clean close there is nothing to prove, and a page file is
 //! secured when its first page is written.
 
-use crate::batch::{self, Op};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Clock, FoundTime};
 use crate::compact::Background;
 use crate::directory;
 use crate::manifest::Manifest;
+use crate::opening::Opening;
 use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::pace::Progress;
+use crate::replay::Replay;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use halodb_btree::{Tree, TreeOptions};
-use halodb_memtable::{Entry, Memtable, Pool};
+use halodb_memtable::{Memtable, Pool};
 use halodb_pager::{Access, Pager};
-use halodb_vfs::{Lock, Vfs, mutant};
-use halodb_wal::{Known, Lsn, Record, RecordKind, Recovery, Wal};
+use halodb_vfs::{Lock, Vfs};
+use halodb_wal::{Lsn, Wal};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -43,11 +44,26 @@ impl PartitionSet {
         entropy: Entropy,
         now_ms: u64,
     ) -> Result<(PartitionSet, OpenReport)> {
+        Self::open_with(vfs, dir, options, entropy, now_ms, Opening::default())
+    }
+
+    /// As [`PartitionSet::open`], with help, and telling how far it is.
+    ///
+    /// # Errors
+    /// As [`PartitionSet::open`].
+    pub fn open_with(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: Options,
+        entropy: Entropy,
+        now_ms: u64,
+        opening: Opening<'_>,
+    ) -> Result<(PartitionSet, OpenReport)> {
         options.validate()?;
         directory::ensure_dir(&*vfs, dir, options.create)?;
         directory::refuse_foreign(&*vfs, dir, options.create)?;
         let lock = Arc::new(vfs.lock(&dir.join(directory::LOCK)).map_err(|e| Error::from_lock(dir, e))?);
-        Self::open_locked(vfs, dir, lock, options, entropy, now_ms)
+        Self::open_locked(vfs, dir, lock, options, entropy, now_ms, opening)
     }
 
     /// As [`PartitionSet::open`] for whoever has the lock, and knows the directory to be one in which a database may be.
@@ -58,6 +74,7 @@ impl PartitionSet {
         options: Options,
         entropy: Entropy,
         now_ms: u64,
+        opening: Opening<'_>,
     ) -> Result<(PartitionSet, OpenReport)> {
         let mut report = OpenReport::default();
         let (manifest, new_log) = match Manifest::read(&*vfs, dir)? {
@@ -92,7 +109,14 @@ impl PartitionSet {
                 let clock = Clock::new(FoundTime::default(), None);
                 OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
-            None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &opened, &mut report)?,
+            None => OpenLog::recover(
+                &vfs,
+                dir,
+                &manifest,
+                &options,
+                Replay::new(dir, router, &opened, opening),
+                &mut report,
+            )?,
         };
         report.clean |= report.created;
         let mut partitions = Vec::new();
@@ -157,11 +181,11 @@ impl OpenLog {
         dir: &Path,
         manifest: &Manifest,
         options: &Options,
-        router: Router,
-        opened: &[OpenPart],
+        replay: Replay<'_>,
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let (recovery, time) = replay(vfs, dir, manifest, options, router, opened, report)?;
+        let (opened, opening) = (replay.parts, replay.opening);
+        let (recovery, time) = replay.run(vfs, directory::wal_options(manifest, options), report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
         let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
         if !clean {
@@ -169,20 +193,18 @@ impl OpenLog {
         }
         let wal = recovery.into_wal()?;
         if !clean {
-            for part in opened {
-                part.pager.secure()?;
-            }
+            opening.try_all(opened.len(), |partition| Ok(opened[partition].pager.secure()?))?;
         }
         Ok(Self { wal, untouched: clean && report.replayed == 0, last, clock })
     }
 }
 
 /// A partition as it was read from disk.
-struct OpenPart {
+pub(crate) struct OpenPart {
     pager: Pager,
     tree: Tree,
-    checkpoint: Checkpoint,
-    table: Arc<Memtable>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) table: Arc<Memtable>,
 }
 
 impl OpenPart {
@@ -202,110 +224,4 @@ impl OpenPart {
         let table = Arc::new(Memtable::with_pool(pool.clone()));
         Ok(Self { pager, tree, checkpoint, table })
     }
-}
-
-/// Reads the log and puts what the trees do not have into the memtables. Changes nothing on disk.
-fn replay(
-    vfs: &Arc<dyn Vfs>,
-    dir: &Path,
-    manifest: &Manifest,
-    options: &Options,
-    router: Router,
-    parts: &[OpenPart],
-    report: &mut OpenReport,
-) -> Result<(Recovery, FoundTime)> {
-    let checkpoints = || parts.iter().map(|p| p.checkpoint);
-    let known = Known {
-        applied_min: checkpoints().map(|c| c.applied).min().unwrap_or_default(),
-        applied_max: checkpoints().map(|c| c.applied).max().unwrap_or_default(),
-        synced: checkpoints().map(|c| c.synced).max().unwrap_or_default(),
-    };
-    let wal_dir = directory::wal_dir(dir);
-    let mut replayed = 0;
-    let stated_ms = checkpoints().map(|c| c.mark_ms).max().unwrap_or_default();
-    let mut time = FoundTime { stated_ms, ..FoundTime::default() };
-    let mut each = |record: Record<'_>| -> Result<()> {
-        if record.kind == RecordKind::Commit {
-            // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
-            // of the large ones has to be given.
-            let most = record.payload.len() as u64 * 2;
-            if !parts.iter().all(|part| part.table.has_room(most)) {
-                return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
-            }
-            let says = apply(record, router, parts)
-                .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
-            // A mark of time is no write: an orderly end leaves the last ones in the log.
-            replayed += u64::from(says != Says::Time);
-            if says != Says::Plain {
-                time.is_used = true;
-                time.replayed_ms = time.replayed_ms.max(record.time_ms);
-            }
-        }
-        Ok(())
-    };
-    let recovery = Wal::recover(vfs.clone(), &wal_dir, directory::wal_options(manifest, options), known, &mut each)?;
-    report.replayed = replayed;
-    report.clean = recovery.clean();
-    report.dropped = recovery.dropped().map(|tail| {
-        format!(
-            "{} at byte {}: the log ends here; what follows was never known to be durable and is dropped (from number {} on)",
-            tail.path.display(),
-            tail.offset,
-            tail.from.0
-        )
-    });
-    Ok((recovery, time))
-}
-
-fn too_long(wal_dir: &Path, lsn: Lsn) -> String {
-    format!(
-        "{}: up to record {} there is more to replay than a memtable can hold; `salvage` can read it",
-        wal_dir.display(),
-        lsn.0
-    )
-}
-
-/// What a commit record says about time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Says {
-    /// Nothing.
-    Plain,
-    /// That there is time: it writes something that expires.
-    Expiring,
-    /// How far time may have come, and nothing else.
-    Time,
-}
-
-/// Puts a record's writes into the memtables of those partitions whose tree does not have it.
-fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<Says, &'static str> {
-    let Record { lsn, payload, .. } = record;
-    let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
-    let insert = |key: &[u8], entry: Entry<'_>| {
-        let hash = router.hash(key);
-        if let Some(part) = Some(&parts[router.partition_of_hash(hash)]).filter(lacks) {
-            part.table.insert(hash, key, lsn.0, entry);
-        }
-    };
-    let ops = batch::decode(payload)?;
-    let says = match ops.is_empty() {
-        true => Says::Time,
-        false if ops.iter().any(|op| matches!(op, Op::PutUntil(..))) => Says::Expiring,
-        false => Says::Plain,
-    };
-    // Planted faults: half a batch is replayed, or its range deletes are not.
-    let whole = if mutant("partition.half-batch") { ops.len().div_ceil(2) } else { ops.len() };
-    for op in ops.into_iter().take(whole) {
-        match op {
-            Op::DeleteRange(..) if mutant("partition.replay-without-ranges") => {}
-            Op::DeleteRange(start, end) => {
-                for part in parts.iter().filter(lacks) {
-                    part.table.delete_range(start, end, lsn.0);
-                }
-            }
-            Op::Put(key, value) => insert(key, Entry::Value(value)),
-            Op::PutUntil(key, value, at_ms) => insert(key, Entry::Expiring(value, at_ms)),
-            Op::Delete(key) => insert(key, Entry::Tombstone),
-        }
-    }
-    Ok(says)
 }

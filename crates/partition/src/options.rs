@@ -136,6 +136,8 @@ pub struct OpenReport {
     pub clean: bool,
     /// Log records replayed into memory.
     pub replayed: u64,
+    /// Bytes of the log that were read.
+    pub read_bytes: u64,
     /// An unproven tail of the log that was dropped, as one line for people.
     pub dropped: Option<String>,
 }

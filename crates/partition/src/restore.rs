@@ -12,6 +12,7 @@ use crate::backup_tree::{CopyStep, Meter, OnProgress};
 use crate::checkpoint::Checkpoint;
 use crate::directory::{self, UNFINISHED};
 use crate::manifest::Manifest;
+use crate::opening::Opening;
 use crate::snapshot::Snapshot;
 use crate::version::{Layer, PartVersion, SetVersion};
 use crate::{Depth, Entropy, Error, ErrorKind, Options, PartitionSet, Result};
@@ -242,7 +243,8 @@ impl Job<'_> {
         let (vfs, dir) = (self.vfs.clone(), place.dir());
         let unused = Entropy { uuid: [0; 16], incarnation: 0, hash_seed: 0 };
         let options = self.options.clone();
-        let (set, _) = PartitionSet::open_locked(vfs, dir, place.lock(), options, unused, self.now_ms)?;
+        let (set, _) =
+            PartitionSet::open_locked(vfs, dir, place.lock(), options, unused, self.now_ms, Opening::default())?;
         let checked = set.check(Depth::Deep)?;
         set.close(self.now_ms)?;
         if let Some(finding) = checked.findings.first() {

@@ -36,22 +36,39 @@ pub(crate) fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
 
 /// Reads at most `len` bytes from the start of a file; fewer if it is shorter. Allocates no more than the file holds.
 pub(crate) fn read_start(file: &dyn File, path: &Path, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_start_into(file, path, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read_start`], in the place of what a buffer held.
+fn read_start_into(file: &dyn File, path: &Path, len: u64, bytes: &mut Vec<u8>) -> Result<()> {
     let len = len.min(file.len().map_err(Error::io("measure", path))?);
     let len = usize::try_from(len).map_err(|_| Error::Invalid(format!("{} is too large to read", path.display())))?;
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", path))?;
-    Ok(bytes)
+    match bytes.is_empty() {
+        // Zeroed by the system, where it is large.
+        true => *bytes = vec![0; len],
+        false => bytes.resize(len, 0),
+    }
+    file.read_exact_at(bytes, 0).map_err(Error::io("read", path))
 }
 
 /// Reads the live segment that `header` describes, whole.
 pub(crate) fn read_segment(vfs: &dyn Vfs, path: &Path, header: &SegmentHeader) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_segment_into(vfs, path, header, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read_segment`], in the place of what a buffer held: fresh memory costs as much as the reading.
+pub(crate) fn read_segment_into(vfs: &dyn Vfs, path: &Path, header: &SegmentHeader, bytes: &mut Vec<u8>) -> Result<()> {
     let file = vfs.open(path, OpenMode::Read).map_err(Error::io("open", path))?;
-    let bytes = read_start(&*file, path, header.segment_len)?;
+    read_start_into(&*file, path, header.segment_len, bytes)?;
     if (bytes.len() as u64) < header.segment_len {
         let what = format!("the file has {} bytes, its header says {}", bytes.len(), header.segment_len);
         return Err(Error::corrupt(path, bytes.len() as u64, what));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// A step of [`prepare`] that failed.

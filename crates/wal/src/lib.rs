@@ -67,7 +67,7 @@ pub use lsn::{Durability, Lsn};
 pub use options::WalOptions;
 pub use reader::Finding;
 pub use record::{HEADER_LEN, MAX_PAYLOAD_BYTES, NoHeader, Payload, Place, Record, RecordHeader, RecordKind};
-pub use recover::{DroppedTail, Known, Recovery};
+pub use recover::{DroppedTail, Group, Known, Recovery};
 pub use rescue::{Rescued, rescue};
 pub use segment::{NoSegment, RECORDS_START, SEGMENT_HEADER_LEN, SegmentHeader, VERSION, file_name, parse_file_name};
 pub use sequencer::Sequencer;

@@ -15,7 +15,8 @@
 //!
 //! Where the log was closed in order, what was prepared for later is not read: see [`End::is_last`].
 //!
-//! Nothing is written here; `open` does that. One segment is in memory at a time.
+//! Nothing is written here; `open` does that. One segment is in memory at a time, and its records are handed over in
+//! groups, so that whoever replays them can do so side by side, and say how far it is.
 
 use crate::chain::{self, Chain};
 use crate::record::{BLOCK, NoHeader, Place, Record, RecordKind};
@@ -49,6 +50,20 @@ pub struct DroppedTail {
     /// Valid records after it that go with it.
     pub valid_after: u64,
 }
+
+/// Records that follow each other in the log, of one segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// In LSN order; none in the last group.
+    pub records: &'a [Record<'a>],
+    /// Bytes of the log that were read so far.
+    pub read_bytes: u64,
+    /// Bytes that there are to read. The newest segment counts whole; at the end of its records the rest of it is read.
+    pub total_bytes: u64,
+}
+
+/// Payloads of a group have so many bytes at most, unless it has one record only.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// The result of reading a log without writing: what survives, what was dropped.
 #[derive(Debug)]
@@ -116,15 +131,34 @@ impl Wal {
         known: Known,
         each: &mut dyn FnMut(Record<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Recovery, E> {
+        Self::recover_groups(vfs, dir, options, known, &mut |group| group.records.iter().try_for_each(|&r| each(r)))
+    }
+
+    /// As [`Wal::recover`], with the records in groups of up to 4 MiB; a larger record is a group of its own. The last group
+    /// is empty: everything was read.
+    ///
+    /// # Errors
+    /// As [`Wal::recover`].
+    pub fn recover_groups<E: From<Error>>(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: WalOptions,
+        known: Known,
+        each: &mut dyn FnMut(Group<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Recovery, E> {
         let options = options.checked()?;
         let chain = chain::read(&*vfs, dir, &options, known.applied_min)?;
-        let mut replay = Replay { above: known.applied_min, count: 0, time_ms: 0, each };
-        for (segment, next) in chain.live[chain.needed..].iter().zip(&chain.live[chain.needed + 1..]) {
-            read_whole(&*vfs, dir, segment, next.prev_last_lsn, &mut replay)?;
+        let needed = &chain.live[chain.needed..];
+        let total_bytes = needed.iter().map(|segment| segment.segment_len).sum();
+        let mut replay = Replay { above: known.applied_min, count: 0, time_ms: 0, before: 0, total_bytes, each };
+        let mut bytes = Vec::new();
+        for (segment, next) in needed.iter().zip(&needed[1..]) {
+            read_whole(&*vfs, dir, segment, next.prev_last_lsn, &mut replay, &mut bytes)?;
+            replay.before += segment.segment_len;
         }
         let newest = *chain.newest();
         let path = segment::path_of(dir, newest.number);
-        let bytes = files::read_segment(&*vfs, &path, &newest)?;
+        files::read_segment_into(&*vfs, &path, &newest, &mut bytes)?;
         let judged = judge(&newest, &path, &bytes, known);
         if !judged.as_ref().is_ok_and(|end| end.is_last(&newest)) || chain.half_begun {
             chain.survey_spares(&*vfs, dir, &options)?;
@@ -139,9 +173,12 @@ impl Wal {
                 valid_after: 0,
             });
         }
+        let mut group = Pending::default();
         for found in end.records(&newest, &bytes) {
-            replay.hand_over(&found)?;
+            replay.take(&mut group, &found)?;
         }
+        replay.hand_over(&mut group, end.offset)?;
+        replay.hand_over(&mut group, newest.segment_len)?;
         let (replayed, last_time_ms) = (replay.count, replay.time_ms);
         Ok(Recovery {
             vfs,
@@ -163,40 +200,66 @@ struct Replay<'a, E> {
     above: Lsn,
     count: u64,
     time_ms: u64,
-    each: &'a mut dyn FnMut(Record<'_>) -> std::result::Result<(), E>,
+    /// Bytes of the segments before the one at hand.
+    before: u64,
+    total_bytes: u64,
+    each: &'a mut dyn FnMut(Group<'_>) -> std::result::Result<(), E>,
+}
+
+/// Records of the segment at hand that are to be handed over.
+#[derive(Default)]
+struct Pending<'s> {
+    records: Vec<Record<'s>>,
+    payload_bytes: usize,
 }
 
 impl<E> Replay<'_, E> {
-    fn hand_over(&mut self, found: &Found<'_>) -> std::result::Result<(), E> {
+    /// Takes a record, and hands those before it over if that makes too many.
+    fn take<'s>(&mut self, group: &mut Pending<'s>, found: &Found<'s>) -> std::result::Result<(), E> {
         self.time_ms = found.header.time_ms;
         if found.header.lsn > self.above {
+            if !group.records.is_empty() && group.payload_bytes + found.payload.len() > GROUP_BYTES {
+                self.hand_over(group, found.offset)?;
+            }
             self.count += 1;
-            (self.each)(found.record())?;
+            group.payload_bytes += found.payload.len();
+            group.records.push(found.record());
         }
+        Ok(())
+    }
+
+    /// Hands over what was taken; the segment is read up to `offset`.
+    fn hand_over(&mut self, group: &mut Pending<'_>, offset: u64) -> std::result::Result<(), E> {
+        let read_bytes = self.before + offset;
+        (self.each)(Group { records: &group.records, read_bytes, total_bytes: self.total_bytes })?;
+        group.records.clear();
+        group.payload_bytes = 0;
         Ok(())
     }
 }
 
-/// Replays a segment that has a live follower: all of it is proven, up to `last`.
+/// Replays a segment that has a live follower: all of it is proven, up to `last`. It is read into `bytes`.
 fn read_whole<E: From<Error>>(
     vfs: &dyn Vfs,
     dir: &Path,
     segment: &SegmentHeader,
     last: Lsn,
     replay: &mut Replay<'_, E>,
+    bytes: &mut Vec<u8>,
 ) -> std::result::Result<(), E> {
     if last < segment.first_lsn {
         return Ok(());
     }
     let path = segment::path_of(dir, segment.number);
-    let bytes = files::read_segment(vfs, &path, segment)?;
-    let mut walk = Walk::new(&bytes, place(segment), RECORDS_START, segment.first_lsn);
+    files::read_segment_into(vfs, &path, segment, bytes)?;
+    let mut walk = Walk::new(bytes, place(segment), RECORDS_START, segment.first_lsn);
+    let mut group = Pending::default();
     while walk.due() <= last.0 {
         let (offset, due) = (walk.offset(), walk.due());
         let found = walk.step().map_err(|bad| Error::corrupt(&path, offset, bad.clause(due)))?;
-        replay.hand_over(&found)?;
+        replay.take(&mut group, &found)?;
     }
-    Ok(())
+    replay.hand_over(&mut group, segment.segment_len)
 }
 
 fn place(segment: &SegmentHeader) -> Place {

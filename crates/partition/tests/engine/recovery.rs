@@ -1,7 +1,7 @@
 //! Recovery: reopening after a close, a killed process, a loss of power, failing calls.
 
 use crate::*;
-use halodb_partition::ErrorKind;
+use halodb_partition::{ErrorKind, OpenProgress, Opening, SideBySide};
 use halodb_vfs::sim::{CrashMode, Fault, Repeat};
 
 #[test]
@@ -40,6 +40,69 @@ fn numbers_go_on_after_every_open_and_are_never_used_twice() {
         if round % 2 == 0 {
             set.close(0).unwrap();
         }
+    }
+}
+
+/// Does the pieces of an open in threads of their own, the last one first.
+fn in_threads(pieces: usize, piece: &(dyn Fn(usize) + Sync)) {
+    std::thread::scope(|scope| {
+        for number in (0..pieces).rev() {
+            scope.spawn(move || piece(number));
+        }
+    });
+}
+
+#[test]
+fn a_replay_in_several_threads_gives_what_one_thread_gives_and_says_how_far_it_is() {
+    let disk = SimVfs::new();
+    let mut options = tiny();
+    (options.partitions, options.memtable_bytes, options.log_limit_bytes) = (Some(5), 64 << 20, 64 << 20);
+    let (set, _) = try_open(&disk, options.clone()).unwrap();
+    let mut model = std::collections::BTreeMap::new();
+    for i in 0..6000u32 {
+        // Few keys, so that each is written many times: the order within a partition decides.
+        let key = format!("k{:03}", i * 7919 % 400);
+        let mut batch = Batch::new();
+        match i % 11 {
+            3 => {
+                batch.delete(key.as_bytes());
+                model.remove(&key);
+            }
+            7 if i % 3 == 0 => {
+                let end = format!("{key}~");
+                batch.delete_range(key.as_bytes(), Some(end.as_bytes()));
+                model.remove(&key);
+            }
+            _ => {
+                batch.put(key.as_bytes(), i.to_string().as_bytes());
+                model.insert(key, i.to_string());
+            }
+        }
+        set.commit(&batch, Durability::Memory, 0).unwrap();
+        if i == 2000 {
+            // One tree has what the others have not.
+            set.freeze_all().unwrap();
+            set.next_job(0).expect("a frozen memtable").run().unwrap();
+        }
+    }
+    set.sync().unwrap();
+    drop(set);
+    let heard = std::sync::Mutex::new(Vec::new());
+    for side_by_side in [None, Some(&in_threads as SideBySide<'_>)] {
+        let on_progress = |now: OpenProgress| heard.lock().unwrap().push(now);
+        let mut opening = Opening::default();
+        opening.side_by_side = side_by_side.unwrap_or(opening.side_by_side);
+        opening.on_progress = &on_progress;
+        let copy = Arc::new(disk.copy());
+        let (set, report) =
+            PartitionSet::open_with(copy, Path::new(DIR), options.clone(), entropy(), 0, opening).unwrap();
+        assert!(all(&set.snapshot()).into_iter().eq(model.clone()), "threads: {}", side_by_side.is_some());
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
+        assert!(heard.is_sorted_by_key(|now| (now.read_bytes, now.records)) && heard.len() > 3, "{heard:?}");
+        let last = heard.last().unwrap();
+        assert_eq!((last.read_bytes, last.records), (last.total_bytes, report.replayed));
+        assert_eq!(last.read_bytes, report.read_bytes);
+        assert_sound(&set);
     }
 }
 
