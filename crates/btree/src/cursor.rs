@@ -49,6 +49,13 @@ enum Seek {
 /// Bytes asked for from the first record on that a seek finds: the next records, for whoever seeks mostly goes on.
 const RECORDS_LEN: usize = 2048;
 
+/// So many entries ahead a walk asks for a record: about as long as memory takes. Where a cursor is one of several in a merge, which
+/// one goes next depends on the key that is waited for, and the processor cannot run ahead by itself.
+const AHEAD: usize = 4;
+
+/// Bytes of a record that are asked for ahead: what is left of the key, and the beginning of the value.
+const AHEAD_LEN: usize = 64;
+
 /// A branch on the way to the leaf, and the child taken.
 #[derive(Clone, Copy, Debug)]
 struct Step {
@@ -68,8 +75,19 @@ impl Held {
     /// The record of an entry, and where it is.
     #[inline]
     fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
+        self.read_and_ask(tree, index, usize::MAX)
+    }
+
+    /// The same, after asking for the record of another entry, if there is such a one.
+    #[inline(always)]
+    fn read_and_ask<'t>(&self, tree: &'t Tree, index: usize, ahead: usize) -> Result<(Span, Record<'t>)> {
         let at = self.page.at();
         let body = tree.body_again(self.page)?;
+        if ahead < self.layout.len()
+            && let Some(offset) = self.layout.offset(body, ahead)
+        {
+            tree.prefetch_records(at, offset, AHEAD_LEN);
+        }
         let span = tree.decoded(at, self.layout.span(body, index))?;
         Ok((span, tree.decoded(at, span.record(body))?))
     }
@@ -239,7 +257,7 @@ impl Cursor {
     pub fn next(&mut self) -> Result<()> {
         let Some(entry) = &self.entry else { return Ok(()) };
         let (next, len) = (entry.index + 1, entry.leaf.layout.len());
-        if next < len { self.settle_near(next) } else { self.next_leaf(Direction::Forward) }
+        if next < len { self.settle_near(next, next + AHEAD) } else { self.next_leaf(Direction::Forward) }
     }
 
     /// To the previous key (nothing when on no key).
@@ -249,13 +267,16 @@ impl Cursor {
     #[inline]
     pub fn prev(&mut self) -> Result<()> {
         let Some(Entry { index, .. }) = self.entry else { return Ok(()) };
-        if index > 0 { self.settle_near(index - 1) } else { self.next_leaf(Direction::Back) }
+        match index.checked_sub(1) {
+            Some(index) => self.settle_near(index, index.wrapping_sub(AHEAD)),
+            None => self.next_leaf(Direction::Back),
+        }
     }
 
     /// The key.
     #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        self.entry.map(|_| self.key.as_slice())
+        self.entry.as_ref().map(|_| self.key.as_slice())
     }
 
     /// The value, borrowed from the mapping (an overflow extent is touched here, not before).
@@ -264,7 +285,7 @@ impl Cursor {
     /// [`crate::Error`] if the leaf or the extent cannot be trusted.
     #[inline]
     pub fn value(&self) -> Result<Option<&[u8]>> {
-        let Some(Entry { leaf, span, .. }) = self.entry else { return Ok(None) };
+        let Some(Entry { leaf, span, .. }) = &self.entry else { return Ok(None) };
         let at = leaf.page.at();
         let record = self.tree.decoded(at, span.record(self.tree.body_again(leaf.page)?))?;
         self.tree.value(at, &record).map(Some)
@@ -273,7 +294,7 @@ impl Cursor {
     /// When the entry expires; `None` when on no key. The value is there whether that has come or not.
     #[inline]
     pub fn expiry(&self) -> Option<Expiry> {
-        self.entry.map(|entry| entry.expiry)
+        self.entry.as_ref().map(|entry| entry.expiry)
     }
 
     /// The tree it reads.
@@ -339,6 +360,14 @@ impl Cursor {
                 step.index = index;
                 let level = step.level - 1;
                 let child = self.tree.child(at, &branch, index)?.at;
+                let after = match direction {
+                    Direction::Forward => Some(index + 1).filter(|&i| i < branch.len()),
+                    Direction::Back => index.checked_sub(1),
+                };
+                if let (0, Some(after)) = (level, after) {
+                    let after = self.tree.child(at, &branch, after)?;
+                    self.tree.prefetch_leaf(after.at, after.entries);
+                }
                 return self.descend_edge(child, level, direction);
             }
             self.path.pop();
@@ -346,25 +375,35 @@ impl Cursor {
         Ok(())
     }
 
-    /// Onto another entry of the leaf that the cursor is on.
+    /// Onto another entry of the leaf that the cursor is on; `ahead` is one that comes later, or none of the leaf's.
     #[inline]
-    fn settle_near(&mut self, index: usize) -> Result<()> {
-        let Some(entry) = &mut self.entry else { return Ok(()) };
+    fn settle_near(&mut self, index: usize, ahead: usize) -> Result<()> {
         // The leaf stays, and with it that nothing in it expires.
-        if !entry.leaf.layout.never_expires() {
-            match entry.leaf.expiry(&self.tree, index) {
-                Ok(expiry) => entry.expiry = expiry,
-                Err(e) => {
-                    self.entry = None;
-                    return Err(e);
-                }
-            }
+        if self.entry.as_ref().is_some_and(|entry| !entry.leaf.layout.never_expires()) {
+            self.note_expiry(index)?;
         }
-        match entry.leaf.read(&self.tree, index) {
+        let Some(entry) = &mut self.entry else { return Ok(()) };
+        match entry.leaf.read_and_ask(&self.tree, index, ahead) {
             Ok((span, record)) => {
                 (entry.index, entry.span) = (index, span);
                 self.key.truncate(self.prefix_len);
                 record.append_suffix(&mut self.key);
+                Ok(())
+            }
+            Err(error) => {
+                self.entry = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over when another entry of the leaf expires. Out of the way of the leaves of which nothing does.
+    #[inline(never)]
+    fn note_expiry(&mut self, index: usize) -> Result<()> {
+        let Some(entry) = &mut self.entry else { return Ok(()) };
+        match entry.leaf.expiry(&self.tree, index) {
+            Ok(expiry) => {
+                entry.expiry = expiry;
                 Ok(())
             }
             Err(error) => {

@@ -33,6 +33,21 @@ impl Short {
     }
 }
 
+/// The first eight bytes as a number, zeros where there are fewer. Of two different heads the lesser one is that of the lesser
+/// bytes.
+#[inline]
+pub(crate) fn head(bytes: &[u8]) -> u64 {
+    let first = match bytes.first_chunk::<8>() {
+        Some(first) => *first,
+        None => {
+            let mut first = [0; 8];
+            first[..bytes.len()].copy_from_slice(bytes);
+            first
+        }
+    };
+    u64::from_le_bytes(first).swap_bytes()
+}
+
 impl From<&[u8]> for Short {
     #[inline]
     fn from(source: &[u8]) -> Self {

@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use halodb_partition::{self as partition, Cursor};
 
+use crate::short::head;
 use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
@@ -28,6 +29,8 @@ pub(crate) struct Walk {
     range: Option<Span>,
     /// What a `seek` left of it.
     narrowed: Option<Span>,
+    /// Keys whose heads lie between these are in what is left of the range: nearly all are known by that.
+    inside: (u64, u64),
     /// Whether nothing more is given out: an end was reached, or the walk failed.
     is_over: bool,
     front: End,
@@ -80,8 +83,8 @@ impl Walk {
     }
 
     fn of(source: Source, space: SpaceId, range: Option<Span>) -> Self {
-        let is_over = range.is_none();
-        Walk { source, space, range, narrowed: None, is_over, front: End::default(), back: End::default() }
+        let (is_over, inside) = (range.is_none(), range.as_ref().map_or((0, 0), heads));
+        Walk { source, space, range, narrowed: None, inside, is_over, front: End::default(), back: End::default() }
     }
 
     /// Begins again at the part of the range from `key` on.
@@ -89,6 +92,7 @@ impl Walk {
         self.front.is_placed = false;
         self.back.is_placed = false;
         self.narrowed = self.range.as_ref().and_then(|range| range.from(self.space, key));
+        self.inside = self.narrowed.as_ref().map_or((0, 0), heads);
         self.is_over = self.narrowed.is_none() && !matches!(self.source, Source::Failed(Some(_)));
     }
 
@@ -175,9 +179,9 @@ impl Walk {
         };
         Ok(match (side, other.key()) {
             (Side::Front, Some(limit)) => key < limit,
-            (Side::Front, None) => span.is_below_upper(key),
+            (Side::Front, None) => head(key) < self.inside.1 || span.is_below_upper(key),
             (Side::Back, Some(limit)) => key > limit,
-            (Side::Back, None) => span.is_above_lower(key),
+            (Side::Back, None) => head(key) > self.inside.0 || span.is_above_lower(key),
         })
     }
 
@@ -219,6 +223,16 @@ impl Walk {
         }
         f.field("finished", &self.is_over).finish_non_exhaustive()
     }
+}
+
+/// The heads of both ends of a span; where it has no end, the last head there is.
+fn heads(span: &Span) -> (u64, u64) {
+    let of = |bound: Bound<&[u8]>, none: u64| match bound {
+        Bound::Included(key) | Bound::Excluded(key) => head(key),
+        Bound::Unbounded => none,
+    };
+    let (lower, upper) = span.bounds();
+    (of(lower, 0), of(upper, u64::MAX))
 }
 
 /// To the first key above a bound.

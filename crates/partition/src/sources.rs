@@ -4,10 +4,11 @@
 //! live. Range deletes of newer layers hide what older layers and the tree hold; in the direction of travel whole hidden
 //! stretches are skipped by one seek.
 //!
-//! The streams are kept in the order of the keys they are on. So a step moves the first one, and mostly finds by one
-//! comparison that it is the first still; otherwise its new place is found by halving. Compared are *heads*, the eight bytes
-//! after what all the keys at hand begin with; the keys themselves only where these are equal. Nothing is allocated and no
-//! key is copied, but where the merge turns round.
+//! The streams are kept in the order of the keys they are on. So a step moves the first one, and puts it where it belongs by
+//! changing places with the ones before it, mostly none or one. Compared are *heads*, the eight bytes after what all the keys
+//! at hand begin with, turned over for the way back, so that the lesser one always comes first; the keys themselves only where
+//! these are equal. As keys are spread by their hash, which stream comes next is as good as random: so the two streams
+//! change places without a branch. Nothing is allocated and no key is copied, but where the merge turns round.
 //!
 //! This file does not know what bounds a user asked for, and copies no value.
 
@@ -18,6 +19,7 @@ use crate::version::PartVersion;
 use halodb_memtable::{Life, RangeDelete};
 use halodb_wal::Lsn;
 use std::cmp::Ordering;
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 /// Range deletes of the newer layers of the same partition.
@@ -29,6 +31,46 @@ fn hiding<'r>(hidden_by: &'r [Option<Hiding>], number: usize, stream: &Stream) -
     let ranges = hidden_by.get(number)?.as_deref()?;
     let key = stream.key()?;
     ranges.iter().find(|range| range.covers(key))
+}
+
+/// What all keys at hand begin with.
+#[derive(Debug, Default)]
+struct Prefix {
+    bytes: Vec<u8>,
+    /// Up to eight of the bytes, and where in a word they are: enough to know nearly every prefix by.
+    word: u64,
+    mask: u64,
+}
+
+impl Prefix {
+    fn set(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.cut(bytes.len());
+    }
+
+    /// Only the first bytes.
+    fn cut(&mut self, len: usize) {
+        self.bytes.truncate(len);
+        let mut first = [0; 8];
+        let known = self.bytes.len().min(8);
+        first[..known].copy_from_slice(&self.bytes[..known]);
+        self.word = u64::from_le_bytes(first);
+        self.mask = if known == 8 { u64::MAX } else { (1 << (8 * known)) - 1 };
+    }
+
+    /// What a key has behind it; `None` if the key does not begin with it.
+    #[inline]
+    fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        let len = self.bytes.len();
+        match key.first_chunk::<8>() {
+            Some(first) if len <= 8 => {
+                let is_there = (u64::from_le_bytes(*first) ^ self.word) & self.mask == 0;
+                if is_there { key.get(len..) } else { None }
+            }
+            _ => key.strip_prefix(&self.bytes[..]),
+        }
+    }
 }
 
 /// The merge of all streams; of none by default.
@@ -43,8 +85,8 @@ pub(crate) struct Sources {
     /// key at hand.
     order: Vec<u16>,
     /// What all keys that the streams are on begin with, while there are several.
-    prefix: Vec<u8>,
-    /// For each stream in the order the head of its key, while there are several.
+    prefix: Prefix,
+    /// For each stream in the order the head of its key, while there are several; on the way back with all bits turned over.
     heads: Vec<u64>,
     /// The time by which values have expired.
     now_ms: u64,
@@ -92,7 +134,7 @@ impl Sources {
 
     fn with_capacity(streams: usize, now_ms: u64) -> Self {
         let (streams, order) = (Vec::with_capacity(streams), Vec::with_capacity(streams));
-        let (hidden_by, prefix, heads) = (Vec::new(), Vec::new(), Vec::new());
+        let (hidden_by, prefix, heads) = (Vec::new(), Prefix::default(), Vec::new());
         Self { streams, hidden_by, direction: Direction::Forward, order, prefix, heads, now_ms }
     }
 
@@ -200,17 +242,31 @@ impl Sources {
         if self.direction != direction {
             self.turn()?;
         }
+        match self.order[..] {
+            [] => Ok(()),
+            [head, other, ..] if self.is_same_key(head, other) => self.leave_versions(),
+            [head, ..] => self.advance(0, head),
+        }
+    }
+
+    /// All streams that have the key at hand leave it.
+    #[inline(never)]
+    fn leave_versions(&mut self) -> Result<()> {
         let [head, others @ ..] = &self.order[..] else { return Ok(()) };
         let older = others.iter().take_while(|&&other| self.is_same_key(*head, other)).count();
-        // All that have the key leave it, the decided one last; each finds its place among those behind it.
-        for at in (0..=older).rev() {
-            let stream = usize::from(self.order[at]);
-            self.leave(stream)?;
-            if self.note(stream) {
-                self.move_back(at);
-            } else {
-                self.order.remove(at);
-            }
+        // The decided one last; each finds its place among those behind it.
+        (0..=older).rev().try_for_each(|at| self.advance(at, self.order[at]))
+    }
+
+    /// Takes the stream at a place of the order to its next key.
+    #[inline]
+    fn advance(&mut self, at: usize, stream: u16) -> Result<()> {
+        let number = usize::from(stream);
+        self.leave(number)?;
+        if self.note(number) {
+            self.move_back(at);
+        } else {
+            self.order.remove(at);
         }
         Ok(())
     }
@@ -249,11 +305,13 @@ impl Sources {
     /// Whether the key of one stream is nearer than that of another, or the same and the stream newer.
     #[inline]
     fn is_before(&self, a: u16, b: u16) -> bool {
-        let [of_a, of_b] = [a, b].map(usize::from);
-        let order = match self.heads[of_a].cmp(&self.heads[of_b]) {
-            Ordering::Equal => self.streams[of_a].key().cmp(&self.streams[of_b].key()),
-            order => order,
-        };
+        let (head_of_a, head_of_b) = (self.heads[usize::from(a)], self.heads[usize::from(b)]);
+        if head_of_a == head_of_b { self.is_before_by_key(a, b) } else { head_of_a < head_of_b }
+    }
+
+    #[inline(never)]
+    fn is_before_by_key(&self, a: u16, b: u16) -> bool {
+        let order = self.streams[usize::from(a)].key().cmp(&self.streams[usize::from(b)].key());
         match (order, self.direction) {
             (Ordering::Less, Direction::Forward) | (Ordering::Greater, Direction::Backward) => true,
             (Ordering::Equal, _) => a < b,
@@ -273,10 +331,10 @@ impl Sources {
     fn note(&mut self, stream: usize) -> bool {
         let Some(key) = self.streams[stream].key() else { return false };
         if self.order.len() > 1 {
-            match key.strip_prefix(&self.prefix[..]) {
-                Some(rest) => self.heads[stream] = head(rest),
+            match self.prefix.strip(key) {
+                Some(rest) => self.heads[stream] = head(rest) ^ self.turned_over(),
                 None => {
-                    let len = common_prefix_len(key, &self.prefix);
+                    let len = common_prefix_len(key, &self.prefix.bytes);
                     self.begin_heads(len);
                 }
             }
@@ -284,32 +342,46 @@ impl Sources {
         true
     }
 
+    /// The bits of heads that are turned over.
+    #[inline]
+    fn turned_over(&self) -> u64 {
+        match self.direction {
+            Direction::Forward => 0,
+            Direction::Backward => u64::MAX,
+        }
+    }
+
     /// Takes the heads from an offset on.
     #[cold]
     fn begin_heads(&mut self, prefix_len: usize) {
-        self.prefix.truncate(prefix_len);
+        self.prefix.cut(prefix_len);
+        let turned_over = self.turned_over();
         for (head_of, stream) in self.heads.iter_mut().zip(&self.streams) {
-            *head_of = head(stream.key().and_then(|key| key.get(prefix_len..)).unwrap_or_default());
+            *head_of = head(stream.key().and_then(|key| key.get(prefix_len..)).unwrap_or_default()) ^ turned_over;
         }
     }
 
     /// Puts the stream at a place of the order, which has moved ahead, where it belongs behind that place.
     #[inline]
-    fn move_back(&mut self, at: usize) {
-        let stream = self.order[at];
-        let [next, behind @ ..] = &self.order[at + 1..] else { return };
-        if self.is_before(stream, *next) {
-            return;
+    fn move_back(&mut self, mut at: usize) {
+        while let Some(&[moved, next]) = self.order.get(at..).and_then(<[u16]>::first_chunk) {
+            let is_behind = self.is_before(next, moved);
+            let nearer = select_unpredictable(is_behind, next, moved);
+            self.order[at] = nearer;
+            self.order[at + 1] = moved ^ next ^ nearer;
+            at += 1;
+            // With two streams this is known without having looked at the keys.
+            if at + 1 == self.order.len() || !is_behind {
+                break;
+            }
         }
-        let passed = 1 + behind.partition_point(|&other| self.is_before(other, stream));
-        self.order[at..=at + passed].rotate_left(1);
     }
 
     fn put_in_order(&mut self) {
-        self.prefix.clear();
         let mut keys = self.streams.iter().filter_map(Stream::key);
-        self.prefix.extend_from_slice(keys.next().unwrap_or_default());
-        let prefix_len = keys.fold(self.prefix.len(), |len, key| common_prefix_len(&self.prefix[..len], key));
+        let first = keys.next().unwrap_or_default();
+        let prefix_len = keys.fold(first.len(), |len, key| common_prefix_len(&first[..len], key));
+        self.prefix.set(&first[..prefix_len]);
         self.heads.resize(self.streams.len(), 0);
         self.begin_heads(prefix_len);
         for stream in 0..self.streams.len() {
