@@ -156,13 +156,17 @@ pub(crate) enum Command {
     /// Take back what was done since `begin`
     #[command(after_help = "Example: rollback")]
     Rollback,
-    /// Read keys and values from a file (jsonl or csv)
-    #[command(after_help = "Example: import users.jsonl\n         zcat users.jsonl.gz | halodb import -\n\
-                      The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
+    /// Read keys and values from a file (jsonl, csv or text)
+    #[command(after_help = "Example: import users.jsonl\n         import users.csv.gz --skip-bad\n         \
+                      zstdcat users.jsonl.zst | halodb import -\n\
+                      The form is that of --format (jsonl, csv or text), else of the file's extension (.jsonl, .csv,\n\
+                      .tsv), else jsonl. Gzip is unpacked.")]
     Import(Import),
-    /// Write all keys and values to a file, sorted (jsonl or csv)
-    #[command(after_help = "Example: export backup.jsonl\n         halodb export | gzip > backup.jsonl.gz\n\
-                      The form is that of --format (jsonl or csv), else of the file's extension, else jsonl.")]
+    /// Write all keys and values to a file, sorted (jsonl, csv or text)
+    #[command(after_help = "Example: export users.jsonl\n         export users.csv.gz\n         \
+                      export --format text | grep ^user/\n\
+                      The form is that of --format (jsonl, csv or text), else of the file's extension (.jsonl, .csv,\n\
+                      .tsv), else jsonl. A name that ends in .gz is packed.")]
     Export(Export),
     /// Copy the whole database, as it is now, into a new directory; reads and writes go on
     #[command(after_help = "Example: backup /backups/monday\n\
@@ -415,6 +419,9 @@ pub(crate) struct Import {
     /// Leave out lines that are no record, and count them, instead of stopping
     #[arg(long)]
     pub(crate) skip_bad: bool,
+    /// A CSV file without the header key,value: its columns are key, value and perhaps expires_at_ms
+    #[arg(long)]
+    pub(crate) no_header: bool,
 }
 
 /// Arguments of `export`.
@@ -423,6 +430,12 @@ pub(crate) struct Export {
     /// The file, or - for standard output
     #[arg(default_value = "-")]
     pub(crate) path: PathBuf,
+    /// CSV without the header key,value
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// CSV with keys and values in base64, for programs that read only text
+    #[arg(long, conflicts_with = "no_header")]
+    pub(crate) base64: bool,
 }
 
 /// Arguments of `backup`.

@@ -91,6 +91,14 @@ pub(crate) fn failure(doing: &str, error: &io::Error) -> Failure {
 /// What the reader says; `InvalidData` for a line above [`MAX_LINE`].
 pub(crate) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
+    append_line(reader, line)
+}
+
+/// As [`read_line`], behind what is in `line` already.
+///
+/// # Errors
+/// As those of [`read_line`].
+pub(crate) fn append_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     let read = reader.take(MAX_LINE).read_until(b'\n', line)?;
     if line.last() == Some(&b'\n') {
         line.pop();

@@ -9,7 +9,7 @@ use crate::transfer;
 /// Runs one command.
 pub(crate) fn run(mut session: Session, command: &Command) -> Result<Code> {
     if let Command::Import(import) = command {
-        transfer::readable(import)?;
+        transfer::possible(import, session.format)?;
     }
     let opened = match command.needs() {
         Needs::Nothing => Ok(()),

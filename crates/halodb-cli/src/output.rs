@@ -15,7 +15,7 @@ mod record;
 mod rows;
 
 pub(crate) use printable::{grouped, printable};
-pub(crate) use record::{base64_text, hex, json_record};
+pub(crate) use record::{base64_text, hex, json_record, push_base64, push_csv_field};
 pub(crate) use rows::{Columns, Rows};
 
 use crate::failure::{Failure, Result};
@@ -67,8 +67,8 @@ impl Out {
         Out { writer, terminal, path: None }
     }
 
-    /// A file.
-    pub(crate) fn file(file: File, path: &Path) -> Self {
+    /// A file, or what packs one.
+    pub(crate) fn file(file: impl Write + 'static, path: &Path) -> Self {
         let mut out = Self::new(Box::new(file), false);
         out.path = Some(path.to_path_buf());
         out

@@ -3,6 +3,8 @@
 
 mod complete;
 mod history;
+mod switches;
+mod typed;
 
 use crate::commands::Flow;
 use crate::failure::{Code, Failure, Result};
@@ -15,6 +17,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Behavior, CompletionType, Config, Editor};
 use std::time::Instant;
+use switches::Switch;
 
 type Reader = Editor<Assistant, FileHistory>;
 
@@ -47,9 +50,11 @@ fn converse(session: &mut Session, db: &Db) -> Result<()> {
         };
         history::remember(&mut reader, history.as_deref(), &line);
         signals::reset();
-        if let Some(wanted) = timing_switch(&line) {
-            timing = wanted.unwrap_or(!timing);
-            eprintln!("timing is {}", if timing { "on" } else { "off" });
+        if let Some(switch) = Switch::of(&line) {
+            match switch {
+                Ok(switch) => turn(switch, session, &mut timing)?,
+                Err(failure) => failure.report(session.speaks_json()),
+            }
             continue;
         }
         let begun = Instant::now();
@@ -91,30 +96,25 @@ fn greet(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// `\timing [on|off]`: whether the time of each command is told. `Some(None)` switches over.
-fn timing_switch(line: &str) -> Option<Option<bool>> {
-    match line.trim().strip_prefix("\\timing")?.trim() {
-        "" => Some(None),
-        "on" => Some(Some(true)),
-        "off" => Some(Some(false)),
-        _ => None,
+/// Does what a switch says, and tells how it stands now.
+fn turn(switch: Switch, session: &mut Session, timing: &mut bool) -> Result<()> {
+    match switch {
+        Switch::Timing(wanted) => {
+            *timing = wanted.unwrap_or(!*timing);
+            eprintln!("timing is {}", if *timing { "on" } else { "off" });
+        }
+        Switch::Format(wanted) => {
+            session.format = wanted.or(session.format);
+            eprintln!("the format is {}", switches::format_name(session.format.unwrap_or_default()));
+        }
+        Switch::Help => {
+            session.out.line(switches::help())?;
+            session.out.flush()?;
+        }
     }
+    Ok(())
 }
 
 fn terminal_failure(error: &ReadlineError) -> Failure {
     Failure::stream("read from the terminal", &std::io::Error::other(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timing_is_switched_by_its_own_word_only() {
-        assert_eq!(timing_switch("\\timing"), Some(None));
-        assert_eq!(timing_switch(" \\timing on "), Some(Some(true)));
-        assert_eq!(timing_switch("\\timing off"), Some(Some(false)));
-        assert_eq!(timing_switch("\\timing perhaps"), None);
-        assert_eq!(timing_switch("get \\timing"), None);
-    }
 }

@@ -22,12 +22,45 @@ fn export_gives_back_what_was_imported_sorted() {
     let place = Place::new();
     place.feed(&["import"], FILE.as_bytes()).expect(0, "").says("committed 4\n");
     place.run(&["export"]).expect(0, SORTED);
-    for name in ["out.jsonl", "out.csv"] {
+    let files = ["out.csv", "out.csv.gz", "out.jsonl", "out.jsonl.gz", "out.tsv"];
+    for name in files {
         place.run(&["export", name]).expect(0, "").says("exported 4");
-        place.run(&["--db", name.trim_start_matches("out."), "import", name]).expect(0, "");
-        place.run(&["--db", name.trim_start_matches("out."), "export", "-"]).expect(0, SORTED);
+        let copy = format!("db-of-{name}");
+        place.run(&["--db", &copy, "import", name]).expect(0, "").says("committed 4\n");
+        place.run(&["--db", &copy, "export", "-"]).expect(0, SORTED);
     }
-    assert_eq!(names(&place.path("")), ["csv", "data", "jsonl", "out.csv", "out.jsonl"]);
+    let mut there = vec!["data".to_owned()];
+    there.extend(files.iter().map(|name| format!("db-of-{name}")));
+    there.extend(files.map(str::to_owned));
+    assert_eq!(names(&place.path("")), there);
+}
+
+#[test]
+fn gzip_is_unpacked_wherever_it_comes_from_and_other_kinds_are_named() {
+    let place = Place::new();
+    place.feed(&["import"], FILE.as_bytes()).expect(0, "");
+    place.run(&["export", "out.jsonl.gz"]).expect(0, "");
+    let packed = std::fs::read(place.path("out.jsonl.gz")).unwrap();
+    assert_eq!(packed[..2], [0x1f, 0x8b]);
+    place.feed(&["--db", "copy", "import", "-"], &packed).expect(0, "").says("committed 4\n");
+    place.run(&["--db", "copy", "export"]).expect(0, SORTED);
+    place.write("cut.jsonl.gz", &packed[..packed.len() - 9]);
+    let cut = place.run(&["--db", "other", "import", "cut.jsonl.gz"]);
+    cut.expect(2, "").says("damaged or cut off").says("records are committed and stay");
+    place.write("new.csv.zst", b"\x28\xb5\x2f\xfd\x04\x00");
+    let refused = place.run(&["import", "new.csv.zst"]);
+    refused.expect(2, "").says("Zstd").says("zstdcat new.csv.zst | halodb import --format csv -");
+    place.feed(&["import"], b"BZh91AY&SY rest").expect(2, "").says("bzcat FILE | halodb import -");
+    place.run(&["export", "out.jsonl.xz"]).expect(2, "").says(".gz").says("halodb export --format jsonl | ");
+    assert!(!names(&place.path("")).contains(&"out.jsonl.xz".to_owned()));
+}
+
+#[test]
+fn a_quote_that_is_never_closed_swallows_no_rows() {
+    let place = Place::new();
+    let run = place.feed(&["import", "--format", "csv"], b"key,value\na,1\nb,\"2\nc,3\n");
+    run.expect(2, "").says("line 3").says("never closed").says("1 records are committed");
+    place.run(&["list"]).expect(0, "a\n");
 }
 
 #[test]
@@ -36,8 +69,17 @@ fn the_option_names_the_form_of_the_file() {
     place.feed(&["import", "--format", "csv"], b"key,value\na,\"1\n\"\n").expect(0, "").says("committed 1");
     place.run(&["export", "--format", "csv"]).expect(0, "key,value\na,\"1\n\"\n");
     place.run(&["export", "--format", "hex"]).expect(2, "").says("jsonl");
+    place.run(&["export", "--no-header"]).expect(2, "").says("--format csv");
+    place.run(&["export", "--base64", "--format", "text"]).expect(2, "").says("--base64");
+    place.run(&["import", "--no-header"]).expect(2, "").says("--format csv");
+    place.run(&["export", "--format", "csv", "--no-header"]).expect(0, "a,\"1\n\"\n");
+    place.run(&["export", "--format", "csv", "--base64"]).expect(0, "key_b64,value_b64\nYQ==,MQo=\n");
+    place.run(&["export", "--format", "text"]).expect(0, "a\t1\\n\n");
+    place.feed(&["import", "--format", "csv", "--no-header"], b"b,2\n").expect(0, "").says("committed 1");
+    place.feed(&["import", "--format", "csv"], b"value_b64,key\nAP8=,c\n").expect(0, "").says("committed 1");
+    place.feed(&["import", "--format", "text"], b"d\t\\x00\\t\n").expect(0, "").says("committed 1");
+    place.run(&["scan", "--format", "hex"]).expect(0, "61\t310a\n62\t32\n63\t00ff\n64\t0009\n");
     place.feed(&["import", "--format", "csv"], b"a,1\n").expect(2, "").says("header");
-    place.feed(&["import"], b"\x1f\x8b\x08\x00").expect(2, "").says("zcat");
 }
 
 #[test]
@@ -130,9 +172,11 @@ fn expiries_go_through_a_file_and_back() {
     place.run(&["len"]).expect(0, "0\n");
     place.run(&["put", "a", "1"]).expect(0, "OK\n");
     place.run(&["put", "b", "2", "--ttl", "365d"]).expect(0, "OK\n");
-    for (format, beginning) in
-        [("jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n"), ("csv", "key,value,expires_at_ms\na,1,\n")]
-    {
+    for (format, beginning) in [
+        ("jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n"),
+        ("csv", "key,value,expires_at_ms\na,1,\n"),
+        ("text", "a\t1\nb\t2\t"),
+    ] {
         let file = place.run(&["export", "--format", format]).out().to_owned();
         assert!(file.starts_with(beginning), "{file}");
         let ttl = place.run(&["ttl", "b"]).out().to_owned();

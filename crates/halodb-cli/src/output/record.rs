@@ -1,4 +1,4 @@
-//! One key-value pair as text that gives the same bytes back: JSON, hexadecimal, base64.
+//! One key-value pair as text that gives the same bytes back: JSON, hexadecimal, base64, and fields of CSV.
 //!
 //! ```text
 //! {"key":"user/1","value":"Ada"}          both are UTF-8
@@ -8,6 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// Appends a pair, or only a key, as a JSON object on one line.
 pub(crate) fn json_record(line: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>, expires_at_ms: Option<u64>) {
@@ -18,7 +19,8 @@ pub(crate) fn json_record(line: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>, 
         json_field(line, "value", value);
     }
     if let Some(ms) = expires_at_ms {
-        line.extend_from_slice(format!(",\"expires_at_ms\":{ms}").as_bytes());
+        // Writing to memory cannot fail.
+        let _ = write!(line, ",\"expires_at_ms\":{ms}");
     }
     line.push(b'}');
 }
@@ -38,6 +40,31 @@ pub(crate) fn base64_text(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Appends bytes in standard base64 with padding.
+pub(crate) fn push_base64(to: &mut Vec<u8>, bytes: &[u8]) {
+    let start = to.len();
+    // Four characters for every three bytes begun.
+    to.resize(start + bytes.len().div_ceil(3) * 4, b'=');
+    // There is room for all of it.
+    let _ = STANDARD.encode_slice(bytes, &mut to[start..]);
+}
+
+/// Appends a field of a CSV file as RFC 4180 wants it: quoted where a comma, quote or line break would end it.
+pub(crate) fn push_csv_field(row: &mut Vec<u8>, field: &[u8]) {
+    if !field.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+        row.extend_from_slice(field);
+        return;
+    }
+    row.push(b'"');
+    for part in field.split_inclusive(|byte| *byte == b'"') {
+        row.extend_from_slice(part);
+        if part.ends_with(b"\"") {
+            row.push(b'"');
+        }
+    }
+    row.push(b'"');
+}
+
 fn json_field(line: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     line.push(b'"');
     line.extend_from_slice(name.as_bytes());
@@ -49,7 +76,7 @@ fn json_field(line: &mut Vec<u8>, name: &str, bytes: &[u8]) {
         }
         Err(_) => {
             line.extend_from_slice(b"_b64\":\"");
-            line.extend_from_slice(base64_text(bytes).as_bytes());
+            push_base64(line, bytes);
             line.push(b'"');
         }
     }

@@ -1,6 +1,6 @@
 //! Many keys, or keys and values, written one after the other while they are read: nothing is collected.
 
-use super::{Format, Out, base64_text, hex, json_record, printable};
+use super::{Format, Out, base64_text, hex, json_record, printable, push_csv_field};
 use crate::failure::Result;
 
 /// What a row shows.
@@ -10,8 +10,6 @@ pub(crate) enum Columns {
     Keys,
     /// Keys and values.
     Pairs,
-    /// Keys and values, and when they expire.
-    Expiring,
 }
 
 /// Writes rows in one format. [`Rows::finish`] completes the form.
@@ -30,7 +28,6 @@ impl<'o> Rows<'o> {
             (Format::Json, _) => out.bytes(b"[")?,
             (Format::Csv, Columns::Keys) => out.line("key")?,
             (Format::Csv, Columns::Pairs) => out.line("key,value")?,
-            (Format::Csv, Columns::Expiring) => out.line("key,value,expires_at_ms")?,
             _ => {}
         }
         Ok(Rows { out, format, columns, written: 0, buffer: Vec::new() })
@@ -43,11 +40,6 @@ impl<'o> Rows<'o> {
 
     /// Writes one row; the value is left out if only keys are shown.
     pub(crate) fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.expiring(key, value, None)
-    }
-
-    /// As [`Rows::row`], of a key that may expire, in milliseconds since 1970: CSV and JSON say so.
-    pub(crate) fn expiring(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<()> {
         let value = (self.columns != Columns::Keys).then_some(value);
         self.buffer.clear();
         match self.format {
@@ -55,13 +47,13 @@ impl<'o> Rows<'o> {
             Format::Text => self.fields(key, value, <[u8]>::to_vec),
             Format::Hex => self.fields(key, value, |b| hex(b).into_bytes()),
             Format::Base64 => self.fields(key, value, |b| base64_text(b).into_bytes()),
-            Format::Csv => self.csv(key, value, expires_at_ms),
-            Format::Jsonl => json_record(&mut self.buffer, key, value, expires_at_ms),
+            Format::Csv => self.csv(key, value),
+            Format::Jsonl => json_record(&mut self.buffer, key, value, None),
             Format::Json => {
                 if self.written > 0 {
                     self.buffer.push(b',');
                 }
-                json_record(&mut self.buffer, key, value, expires_at_ms);
+                json_record(&mut self.buffer, key, value, None);
             }
         }
         if self.format != Format::Json {
@@ -87,33 +79,13 @@ impl<'o> Rows<'o> {
         }
     }
 
-    fn csv(&mut self, key: &[u8], value: Option<&[u8]>, expires_at_ms: Option<u64>) {
-        csv_field(&mut self.buffer, key);
+    fn csv(&mut self, key: &[u8], value: Option<&[u8]>) {
+        push_csv_field(&mut self.buffer, key);
         if let Some(value) = value {
             self.buffer.push(b',');
-            csv_field(&mut self.buffer, value);
-        }
-        if self.columns == Columns::Expiring {
-            self.buffer.push(b',');
-            self.buffer.extend(expires_at_ms.iter().flat_map(|ms| ms.to_string().into_bytes()));
+            push_csv_field(&mut self.buffer, value);
         }
     }
-}
-
-/// Appends a field as RFC 4180 wants it: quoted where a comma, quote or line break would end it.
-fn csv_field(buffer: &mut Vec<u8>, field: &[u8]) {
-    if !field.iter().any(|b| matches!(b, b',' | b'"' | b'\r' | b'\n')) {
-        buffer.extend_from_slice(field);
-        return;
-    }
-    buffer.push(b'"');
-    for &byte in field {
-        if byte == b'"' {
-            buffer.push(b'"');
-        }
-        buffer.push(byte);
-    }
-    buffer.push(b'"');
 }
 
 #[cfg(test)]
@@ -141,22 +113,6 @@ mod tests {
         check(Format::Csv, Columns::Keys, "key\na\n\"b,\"\n");
         check(Format::Json, Columns::Pairs, "[{\"key\":\"a\",\"value\":\"1\\n\"},{\"key\":\"b,\",\"value\":\"\"}]\n");
         check(Format::Jsonl, Columns::Keys, "{\"key\":\"a\"}\n{\"key\":\"b,\"}\n");
-    }
-
-    #[test]
-    fn expiries_are_told_where_there_are_any() {
-        let rows = |format| {
-            let bytes = written(false, |out| {
-                let mut rows = Rows::new(out, format, Columns::Expiring)?;
-                rows.expiring(b"a", b"1", Some(1700))?;
-                rows.expiring(b"b", b"2", None)?;
-                rows.finish()
-            });
-            String::from_utf8(bytes).unwrap()
-        };
-        assert_eq!(rows(Format::Csv), "key,value,expires_at_ms\na,1,1700\nb,2,\n");
-        let json = "{\"key\":\"a\",\"value\":\"1\",\"expires_at_ms\":1700}\n{\"key\":\"b\",\"value\":\"2\"}\n";
-        assert_eq!(rows(Format::Jsonl), json);
     }
 
     #[test]

@@ -1,52 +1,31 @@
-//! What the shell does while a line is typed: completes commands, options, keyspaces and keys, hints at the arguments that are
-//! missing, and lets a line with an open quote go on in the next one.
+//! What the shell does while a line is typed: completes commands, options, keyspaces, keys and names of files, hints at the
+//! arguments that are missing, and lets a line with an open quote go on in the next one.
 
+use super::switches;
+use super::typed::{Spot, Unfinished};
 use crate::args::Line;
 use crate::help;
 use clap::CommandFactory;
 use halodb::{Db, Keyspace};
-use halodb_cli::words::{self, Problem, quote};
+use halodb_cli::words::{self, quote};
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Keys offered at once.
 const KEYS: usize = 200;
-/// Commands whose arguments are keys.
-const TAKE_KEYS: [&str; 20] = [
-    "put",
-    "set",
-    "get",
-    "mget",
-    "delete",
-    "del",
-    "exists",
-    "expire",
-    "ttl",
-    "persist",
-    "incr",
-    "cas",
-    "list",
-    "ls",
-    "keys",
-    "scan",
-    "count",
-    "rank",
-    "delete-prefix",
-    "export",
-];
-/// Commands whose arguments are keyspaces.
-const TAKE_KEYSPACES: [&str; 2] = ["use", "drop"];
 
 /// The helper of the line editor.
 pub(super) struct Assistant {
     db: Db,
     /// Where keys are looked up; `None`: that keyspace is gone.
     keyspace: Option<Keyspace>,
-    commands: Vec<String>,
     root: clap::Command,
     colour: bool,
 }
@@ -56,13 +35,8 @@ impl Assistant {
     pub(super) fn new(db: Db) -> Self {
         let mut root = Line::command();
         root.build();
-        Assistant {
-            keyspace: Some(Keyspace::clone(&db)),
-            db,
-            commands: help::command_names(),
-            root,
-            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        }
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Assistant { keyspace: Some(Keyspace::clone(&db)), db, root, colour }
     }
 
     /// From now on keys of this keyspace are offered; `None`: of the default one.
@@ -72,42 +46,40 @@ impl Assistant {
         self.keyspace = self.db.find_keyspace(name).ok().flatten();
     }
 
-    fn candidates(&self, unfinished: &Unfinished) -> Vec<String> {
-        match unfinished.before.first() {
-            None => {
-                let known = self.commands.iter().map(String::as_str);
-                starting_with(known, &unfinished.word).map(|name| format!("{name} ")).collect()
-            }
-            Some(command) if unfinished.word.starts_with(b"-") => {
-                let options = self.options(command);
-                starting_with(options.iter().map(String::as_str), &unfinished.word)
-                    .map(|name| format!("{name} "))
-                    .collect()
-            }
-            Some(command) if TAKE_KEYS.contains(&command.as_str()) => self.keys(&unfinished.word),
-            Some(command) if TAKE_KEYSPACES.contains(&command.as_str()) => {
-                let names = self.db.keyspaces().unwrap_or_default();
-                starting_with(names.iter().map(String::as_str), &unfinished.word)
-                    .map(|name| quote(name.as_bytes()))
-                    .collect()
-            }
-            Some(command) if command == "help" => {
-                let known = self.commands.iter().map(String::as_str);
-                starting_with(known, &unfinished.word).map(str::to_owned).collect()
-            }
-            Some(command) if command == "config" => {
-                let under = self.root.find_subcommand("config").into_iter();
-                let names: Vec<&str> =
-                    under.flat_map(|config| config.get_subcommands().map(clap::Command::get_name)).collect();
-                starting_with(names.into_iter(), &unfinished.word).map(|name| format!("{name} ")).collect()
-            }
-            Some(_) => Vec::new(),
+    fn candidates(&self, line: &str, unfinished: &Unfinished) -> Vec<String> {
+        let word = unfinished.word.as_slice();
+        if line.trim_start().starts_with('\\') {
+            return after_a_backslash(line, word);
+        }
+        match unfinished.spot(&self.root) {
+            Spot::Command(of) if of.get_name() == self.root.get_name() => beginning(help::command_names(), word),
+            Spot::Command(of) => beginning(of.get_subcommands().map(|command| command.get_name().to_owned()), word),
+            Spot::Option(of) => beginning(long_options(of), word),
+            Spot::Argument(of, argument) => self.values(of.get_name(), argument, word),
+            Spot::Nothing => Vec::new(),
         }
     }
 
-    fn options(&self, command: &str) -> Vec<String> {
-        let arguments = self.root.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
-        arguments.filter_map(|argument| argument.get_long()).map(|long| format!("--{long}")).collect()
+    /// What an argument may be. The names are those of the fields in `args`: equal things have equal names there.
+    fn values(&self, command: &str, argument: &clap::Arg, word: &[u8]) -> Vec<String> {
+        match (argument.get_id().as_str(), command, word) {
+            ("key", "explain", _) => Vec::new(),
+            ("key" | "keys" | "prefix" | "from" | "to", ..) => self.keys(word),
+            ("keyspace", ..) | ("name", "use" | "drop", _) => self.keyspaces(word),
+            ("command", "help", _) => beginning(help::command_names(), word),
+            ("path" | "dir" | "backup" | "salvage" | "file", ..) => {
+                paths(word).iter().map(|path| quote(path)).collect()
+            }
+            ("value", "put", [b'@', path @ ..]) => {
+                // In quotes it would be a value and name no file.
+                let named = paths(path).into_iter().filter(|path| quote(path).as_bytes() == path);
+                named.map(|path| format!("@{}", String::from_utf8_lossy(&path))).collect()
+            }
+            _ => {
+                let known = argument.get_possible_values();
+                beginning(known.iter().map(|value| value.get_name().to_owned()), word)
+            }
+        }
     }
 
     /// Keys that begin with what is typed. An error shows itself when the command runs; here it offers nothing.
@@ -116,11 +88,14 @@ impl Assistant {
         pairs.map_while(Result::ok).map(|(key, _)| quote(&key)).collect()
     }
 
-    /// The arguments of the command that the line consists of.
+    fn keyspaces(&self, prefix: &[u8]) -> Vec<String> {
+        let names = self.db.keyspaces().unwrap_or_default().into_iter();
+        names.filter(|name| name.as_bytes().starts_with(prefix)).map(|name| quote(name.as_bytes())).collect()
+    }
+
+    /// The arguments that the command on the line still needs.
     fn missing_arguments(&self, line: &str) -> Option<String> {
-        let name = line.strip_suffix(' ').unwrap_or(line);
-        let command = self.root.find_subcommand(name.trim_start())?;
-        let names = command.get_positionals().map(|argument| {
+        let names = Unfinished::of(line)?.lacking(&self.root).into_iter().map(|argument| {
             let name = argument.get_value_names().map_or_else(String::new, |names| names.join(" "));
             if argument.is_required_set() { name } else { format!("[{name}]") }
         });
@@ -130,52 +105,52 @@ impl Assistant {
     }
 }
 
-/// A line that is being typed.
-#[derive(Debug, PartialEq, Eq)]
-struct Unfinished {
-    /// The words before the one at the cursor.
-    before: Vec<String>,
-    /// The word at the cursor, as far as it is typed.
-    word: Vec<u8>,
-    /// Where it begins.
-    start: usize,
-}
-
-impl Unfinished {
-    fn of(line: &str) -> Option<Self> {
-        let (mut words, start) = match words::split(line.as_bytes()) {
-            Ok(words) => (words, line.len()),
-            Err(error) if error.problem == Problem::UnclosedQuote => {
-                // Closing the quote makes a word of what is typed.
-                let mark = line.get(error.offset..=error.offset)?;
-                let closed = format!("{line}{mark}");
-                let words = words::split(closed.as_bytes()).ok()?;
-                (words, error.start)
-            }
-            Err(_) => return None,
-        };
-        let at_word = start < line.len() || !line.ends_with([' ', '\t']);
-        let (word, start) = match words.last() {
-            Some(_) if at_word => words.pop().map(|word| (word.bytes, word.start))?,
-            _ => (Vec::new(), line.len()),
-        };
-        let before = words.into_iter().map(|word| String::from_utf8_lossy(&word.bytes).into_owned());
-        Some(Unfinished { before: before.collect(), word, start })
+/// Switches of the shell, and what they take.
+fn after_a_backslash(line: &str, word: &[u8]) -> Vec<String> {
+    match line.split_whitespace().next() {
+        Some("\\format") if !word.starts_with(b"\\") => beginning(switches::format_names(), word),
+        Some("\\timing") if !word.starts_with(b"\\") => beginning(["on", "off"].map(str::to_owned), word),
+        _ => beginning(switches::NAMES.map(str::to_owned), word),
     }
 }
 
-fn starting_with<'n>(names: impl Iterator<Item = &'n str>, word: &[u8]) -> impl Iterator<Item = &'n str> {
-    names.filter(move |name| name.as_bytes().starts_with(word))
+/// The names that begin with what is typed, each with the blank that comes next.
+fn beginning(names: impl IntoIterator<Item = String>, word: &[u8]) -> Vec<String> {
+    let fitting = names.into_iter().filter(|name| name.as_bytes().starts_with(word));
+    fitting.map(|name| format!("{name} ")).collect()
+}
+
+fn long_options(command: &clap::Command) -> Vec<String> {
+    let longs = command.get_arguments().filter_map(clap::Arg::get_long);
+    longs.map(|long| format!("--{long}")).collect()
+}
+
+/// Files and directories whose path begins with what is typed. What cannot be read offers nothing.
+fn paths(typed: &[u8]) -> Vec<Vec<u8>> {
+    let cut = typed.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    let (directory, beginning) = typed.split_at(cut);
+    let place = if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let hidden = name.as_bytes().starts_with(b".") && beginning.is_empty();
+        if hidden || !name.as_bytes().starts_with(beginning) {
+            continue;
+        }
+        let end: &[u8] = if entry.path().is_dir() { b"/" } else { b"" };
+        found.push([directory, name.as_bytes(), end].concat());
+    }
+    found.sort();
+    found
 }
 
 impl Completer for Assistant {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let Some(unfinished) = line.get(..pos).and_then(Unfinished::of) else {
-            return Ok((pos, Vec::new()));
-        };
-        let candidates = self.candidates(&unfinished).into_iter();
+        let Some(typed) = line.get(..pos) else { return Ok((pos, Vec::new())) };
+        let Some(unfinished) = Unfinished::of(typed) else { return Ok((pos, Vec::new())) };
+        let candidates = self.candidates(typed, &unfinished).into_iter();
         let pairs = candidates.map(|text| Pair { display: text.trim_end().to_owned(), replacement: text });
         Ok((unfinished.start, pairs.collect()))
     }
@@ -206,26 +181,3 @@ impl Validator for Assistant {
 }
 
 impl rustyline::Helper for Assistant {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(line: &str, before: &[&str], word: &[u8], start: usize) {
-        let before = before.iter().map(|word| (*word).to_owned()).collect();
-        assert_eq!(Unfinished::of(line), Some(Unfinished { before, word: word.to_vec(), start }), "{line}");
-    }
-
-    #[test]
-    fn the_word_at_the_cursor_is_found_inside_quotes_too() {
-        check("", &[], b"", 0);
-        check("ge", &[], b"ge", 0);
-        check("get ", &["get"], b"", 4);
-        check("get us", &["get"], b"us", 4);
-        check("get \"a b", &["get"], b"a b", 4);
-        check("get 'a b ", &["get"], b"a b ", 4);
-        check("get \"\\x00\\xff", &["get"], b"\x00\xff", 4);
-        check("delete a \"b\"", &["delete", "a"], b"b", 9);
-        assert_eq!(Unfinished::of("get \"\\q"), None);
-    }
-}

@@ -2,11 +2,13 @@
 //!
 //! A file appears whole or not at all: it is written under a temporary name beside its place, synced and renamed.
 
+use super::packed::{Kind, Packer};
 use super::progress::Progress;
-use super::{FileFormat, is_stdio};
+use super::writer::{Encoding, Writer};
+use super::{FileFormat, Header, is_stdio};
 use crate::args::Export;
 use crate::failure::{Failure, Result};
-use crate::output::{Columns, Format, Out, Rows};
+use crate::output::{Format, Out};
 use crate::session::Session;
 use crate::signals;
 use halodb::Snapshot;
@@ -15,28 +17,30 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Rows between two looks at the clock.
-const ROWS_PER_LOOK: u64 = 256;
+/// Records between two looks at the clock.
+const RECORDS_PER_LOOK: u64 = 256;
 
 /// `export [PATH]`.
 pub(crate) fn export(session: &mut Session, export: &Export, asked: Option<Format>) -> Result<()> {
     let snapshot = session.reading()?.snapshot();
-    let format = match FileFormat::choose(asked, &export.path)? {
-        FileFormat::Jsonl => Format::Jsonl,
-        FileFormat::Csv => Format::Csv,
+    let format = FileFormat::choose(asked, &export.path)?;
+    let writer = Writer {
+        format,
+        header: Header::choose(export.no_header, format)?,
+        encoding: encoding(export, format)?,
+        with_expiry: snapshot.has_time(),
     };
     if is_stdio(&export.path) {
-        return write(&mut session.out, &snapshot, format);
+        return write(&mut session.out, &snapshot, writer);
     }
+    let packs = packs(&export.path, format)?;
     if is_special(&export.path) {
         let file = File::options().write(true).open(&export.path);
         let file = file.map_err(|e| Failure::file("write", &export.path, &e))?;
-        let mut out = Out::file(file, &export.path);
-        write(&mut out, &snapshot, format)?;
-        return out.flush();
+        return write(&mut opened(file, &export.path, packs), &snapshot, writer);
     }
     let temporary = temporary_name(&export.path);
-    let written = write_file(&temporary, &snapshot, format)
+    let written = write_file(&temporary, &snapshot, writer, packs)
         .and_then(|()| fs::rename(&temporary, &export.path).map_err(|e| Failure::file("write", &export.path, &e)));
     if written.is_err() {
         // Nothing more can be done about a leftover whose removal fails; the failure itself is reported.
@@ -45,31 +49,71 @@ pub(crate) fn export(session: &mut Session, export: &Export, asked: Option<Forma
     written
 }
 
-fn write_file(path: &Path, snapshot: &Snapshot, format: Format) -> Result<()> {
+fn encoding(export: &Export, format: FileFormat) -> Result<Encoding> {
+    match (export.base64, format) {
+        (false, _) => Ok(Encoding::Bytes),
+        (true, FileFormat::Csv) => Ok(Encoding::Base64),
+        (true, other) => {
+            Err(Failure::usage(format!("--base64 is for CSV files, and {} holds any bytes without it", other.name()))
+                .with_hint("say --format csv as well, or leave --base64 out"))
+        }
+    }
+}
+
+/// What becomes of the bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    Gzip,
+}
+
+/// What the name of a file asks for: one that ends in `.zst` must not hold anything else.
+fn packs(path: &Path, format: FileFormat) -> Result<Packing> {
+    match Kind::of_name(path) {
+        None => Ok(Packing::Plain),
+        Some(Kind::Gzip) => Ok(Packing::Gzip),
+        Some(_) => {
+            let (name, form) = (path.display(), format.name());
+            Err(Failure::usage(format!("export does not write {name}: it knows plain files and gzip (.gz)"))
+                .with_hint(format!("pack it on the way: `halodb export --format {form} | … > {name}`")))
+        }
+    }
+}
+
+fn opened(file: File, path: &Path, packing: Packing) -> Out {
+    match packing {
+        Packing::Plain => Out::file(file, path),
+        Packing::Gzip => Out::file(Packer::new(file), path),
+    }
+}
+
+fn write_file(path: &Path, snapshot: &Snapshot, writer: Writer, packing: Packing) -> Result<()> {
     let failed = |e: std::io::Error| Failure::file("write", path, &e);
     let file = File::create(path).map_err(failed)?;
     let synced = file.try_clone().map_err(failed)?;
-    let mut out = Out::file(file, path);
-    write(&mut out, snapshot, format)?;
-    out.flush()?;
+    write(&mut opened(file, path, packing), snapshot, writer)?;
     synced.sync_all().map_err(failed)
 }
 
-fn write(out: &mut Out, snapshot: &Snapshot, format: Format) -> Result<()> {
+/// Writes all records and flushes, once.
+fn write(out: &mut Out, snapshot: &Snapshot, writer: Writer) -> Result<()> {
     let mut progress = Progress::new("exported", Some(snapshot.len()?));
-    // A column that stays empty is left out.
-    let columns = if snapshot.has_time() { Columns::Expiring } else { Columns::Pairs };
-    let mut rows = Rows::new(out, format, columns)?;
-    for pair in snapshot.iter() {
+    let mut buffer = Vec::new();
+    writer.begin(&mut buffer);
+    out.bytes(&buffer)?;
+    let mut written = 0_u64;
+    let mut scan = snapshot.scan::<&[u8]>(..);
+    while let Some((key, value)) = scan.next()? {
         signals::check()?;
-        let (key, value) = pair?;
-        rows.expiring(&key, &value, expires_at_ms(snapshot, &key)?)?;
-        if rows.written().is_multiple_of(ROWS_PER_LOOK) {
-            progress.at(rows.written(), rows.written());
+        let expires_at_ms = if writer.with_expiry { expires_at_ms(snapshot, key)? } else { None };
+        buffer.clear();
+        writer.record(&mut buffer, key, value, expires_at_ms);
+        out.bytes(&buffer)?;
+        written += 1;
+        if written.is_multiple_of(RECORDS_PER_LOOK) {
+            progress.at(written, written);
         }
     }
-    let written = rows.written();
-    rows.finish()?;
     out.flush()?;
     progress.finish(written);
     Ok(())
@@ -90,4 +134,17 @@ fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(format!(".{}.tmp", std::process::id()));
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_how_a_file_is_packed() {
+        let check = |name: &str, expected| assert_eq!(packs(Path::new(name), FileFormat::Csv).ok(), expected, "{name}");
+        check("a.csv", Some(Packing::Plain));
+        check("a.csv.gz", Some(Packing::Gzip));
+        check("a.csv.zst", None);
+    }
 }

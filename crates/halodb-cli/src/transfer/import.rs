@@ -7,9 +7,10 @@
 //! Batches are committed one after the other, so whatever ends the process leaves a prefix of the file: at least the last
 //! number told, because a number is told only after its commit has returned. Parsing goes on while a commit is synced.
 
+use super::packed::{self, Content, Kind};
 use super::progress::Progress;
-use super::records::{self, Place, Record};
-use super::{FileFormat, is_stdio};
+use super::records::{self, Parsed, Record};
+use super::{FileFormat, Header, is_stdio};
 use crate::args::Import;
 use crate::failure::{Failure, Result};
 use crate::input::Stdin;
@@ -18,9 +19,11 @@ use crate::session::Session;
 use crate::signals;
 use halodb::{Batch, Keyspace, Ttl};
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,6 +45,8 @@ enum Message {
     Bad(u64, String),
     /// The input could not be read on; nothing follows.
     Failed(io::Error),
+    /// The input is compressed in a way that is not known here; nothing follows.
+    Packed(Kind),
     /// The end of the input.
     End(Skipped),
 }
@@ -51,7 +56,9 @@ struct Ready {
     batch: Batch,
     records: u64,
     first_line: u64,
-    last: Place,
+    last_line: u64,
+    /// Bytes of the file that were read by then.
+    position: u64,
 }
 
 /// Lines left out.
@@ -63,20 +70,34 @@ struct Skipped {
 
 /// `import [PATH]`.
 pub(crate) fn import(session: &mut Session, import: &Import, asked: Option<Format>) -> Result<()> {
+    let format = FileFormat::choose(asked, &import.path)?;
+    let header = Header::choose(import.no_header, format)?;
     let keyspace = session.writing()?;
     let source = Source::open(&import.path, &session.stdin)?;
-    let format = FileFormat::choose(asked, &import.path)?;
     let total = source.len();
     let (sender, receiver) = mpsc::sync_channel(AHEAD);
     let mut parser = Parser::new(keyspace, session.db()?.stats().page_size, import, sender);
     // Not scoped: after Ctrl-C nobody waits for a thread that is blocked in a read.
-    let spawned = thread::Builder::new().name("import".into()).spawn(move || parser.run(source, format));
+    let spawned = thread::Builder::new().name("import".into()).spawn(move || parser.run(source, format, header));
     spawned.map_err(|e| Failure::stream("start a thread", &e))?;
-    commit(&receiver, Progress::new("committed", total))
+    commit(&receiver, Progress::new("committed", total), |kind| unpack_first(kind, &import.path, format))
 }
 
-/// Fails early if the file cannot be read, before a database is created for it.
-pub(crate) fn readable(import: &Import) -> Result<()> {
+/// What to do with a file that is not unpacked here.
+fn unpack_first(kind: Kind, path: &Path, format: FileFormat) -> Failure {
+    let file = if is_stdio(path) { "FILE".into() } else { path.display().to_string() };
+    let form = match format {
+        FileFormat::Jsonl => String::new(),
+        other => format!("--format {} ", other.name()),
+    };
+    let unpacker = kind.unpacker();
+    Failure::usage(format!("the input is compressed ({kind:?}), and only gzip is unpacked here"))
+        .with_hint(format!("unpack it on the way: `{unpacker} {file} | halodb import {form}-`"))
+}
+
+/// Fails early if the file cannot be read or the options make no sense, before a database is created for it.
+pub(crate) fn possible(import: &Import, asked: Option<Format>) -> Result<()> {
+    Header::choose(import.no_header, FileFormat::choose(asked, &import.path)?)?;
     if is_stdio(&import.path) {
         return Ok(());
     }
@@ -84,7 +105,7 @@ pub(crate) fn readable(import: &Import) -> Result<()> {
 }
 
 /// Commits what the parser sends and tells how far it is.
-fn commit(receiver: &Receiver<Message>, mut progress: Progress) -> Result<()> {
+fn commit(receiver: &Receiver<Message>, mut progress: Progress, packed: impl FnOnce(Kind) -> Failure) -> Result<()> {
     let mut committed = 0;
     let mut position = 0;
     let result = loop {
@@ -97,15 +118,16 @@ fn commit(receiver: &Receiver<Message>, mut progress: Progress) -> Result<()> {
             Ok(Message::Batch(ready)) => {
                 if let Err(error) = ready.batch.commit() {
                     let failure = Failure::from(error);
-                    break Err(failure.on_lines(ready.first_line, ready.last.line));
+                    break Err(failure.on_lines(ready.first_line, ready.last_line));
                 }
                 committed += ready.records;
-                position = ready.last.bytes;
+                position = ready.position;
             }
             Ok(Message::Bad(line, why)) => {
                 break Err(Failure::bad_record(line, &why)
                     .with_hint("mend the line and import again, or leave such lines out with --skip-bad"));
             }
+            Ok(Message::Packed(kind)) => break Err(packed(kind)),
             Ok(Message::Failed(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 break Err(Failure::usage(error.to_string()));
             }
@@ -134,6 +156,8 @@ struct Parser {
     batch_records: u64,
     skip_bad: bool,
     max_key: usize,
+    /// Bytes of the file read so far.
+    read: Arc<AtomicU64>,
     pending: Option<Ready>,
     skipped: Skipped,
     /// The message after which nothing follows.
@@ -149,19 +173,19 @@ impl Parser {
             batch_records: u64::from(import.batch),
             skip_bad: import.skip_bad,
             max_key,
+            read: Arc::default(),
             pending: None,
             skipped: Skipped::default(),
             last: None,
         }
     }
 
-    fn run(&mut self, source: Source, format: FileFormat) {
-        let each = |place: Place, record: Parsed<'_>| self.record(place, record);
+    fn run(&mut self, source: Source, format: FileFormat, header: Header) {
         let read = match source {
-            Source::Stdin(stdin) => records::for_each(&mut *stdin.lock(), format, each),
+            Source::Stdin(stdin) => self.read(&mut *stdin.lock(), format, header),
             Source::File(file) => {
-                let reader = BufReader::with_capacity(READ_AHEAD, file);
-                records::for_each(reader, format, each)
+                let counted = Counted { file, read: self.read.clone() };
+                self.read(BufReader::with_capacity(READ_AHEAD, counted), format, header)
             }
         };
         // Records before the mistake are committed; the receiver has gone only if it has given up itself.
@@ -175,16 +199,29 @@ impl Parser {
         }
     }
 
-    fn record(&mut self, place: Place, record: Parsed<'_>) -> ControlFlow<()> {
+    /// Takes all records, or those before the one that ends the import.
+    fn read(&mut self, reader: impl BufRead, format: FileFormat, header: Header) -> io::Result<()> {
+        match packed::unpack(reader)? {
+            Content::Plain(mut reader) => {
+                records::for_each(&mut *reader, format, header, |line, record| self.record(line, record))
+            }
+            Content::Packed(kind) => {
+                self.last = Some(Message::Packed(kind));
+                Ok(())
+            }
+        }
+    }
+
+    fn record(&mut self, line: u64, record: Parsed<'_>) -> ControlFlow<()> {
         match record.and_then(|record| self.valid(record)) {
-            Ok(record) => self.add(place, &record),
+            Ok(record) => self.add(line, &record),
             Err(why) if self.skip_bad => {
                 self.skipped.lines += 1;
-                self.skipped.first.get_or_insert((place.line, why));
+                self.skipped.first.get_or_insert((line, why));
                 ControlFlow::Continue(())
             }
             Err(why) => {
-                self.last = Some(Message::Bad(place.line, why));
+                self.last = Some(Message::Bad(line, why));
                 ControlFlow::Break(())
             }
         }
@@ -202,10 +239,10 @@ impl Parser {
         }
     }
 
-    fn add(&mut self, place: Place, record: &Record<'_>) -> ControlFlow<()> {
+    fn add(&mut self, line: u64, record: &Record<'_>) -> ControlFlow<()> {
         let ready = match self.pending.take() {
             Some(ready) => ready,
-            None => Ready { batch: self.keyspace.batch(), records: 0, first_line: place.line, last: place },
+            None => Ready { batch: self.keyspace.batch(), records: 0, first_line: line, last_line: line, position: 0 },
         };
         let ready = Ready {
             batch: match record.expires_at_ms {
@@ -213,7 +250,7 @@ impl Parser {
                 Some(ms) => ready.batch.put_ttl(&record.key, &record.value, Ttl::At(at(ms))),
             },
             records: ready.records + 1,
-            last: place,
+            last_line: line,
             ..ready
         };
         let full = ready.records >= self.batch_records || ready.batch.len_bytes() >= BATCH_BYTES;
@@ -225,7 +262,8 @@ impl Parser {
     }
 
     fn send_pending(&mut self) -> ControlFlow<()> {
-        let Some(ready) = self.pending.take() else { return ControlFlow::Continue(()) };
+        let Some(mut ready) = self.pending.take() else { return ControlFlow::Continue(()) };
+        ready.position = self.read.load(Ordering::Relaxed);
         match self.sender.send(Message::Batch(Box::new(ready))) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -238,8 +276,6 @@ fn at(ms: u64) -> SystemTime {
     let times = [ms, i64::MAX as u64 / 1_000_000];
     times.iter().find_map(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(*ms))).unwrap_or(UNIX_EPOCH)
 }
-
-type Parsed<'l> = std::result::Result<Record<'l>, String>;
 
 /// Where records come from.
 enum Source {
@@ -261,6 +297,20 @@ impl Source {
             Source::Stdin(_) => None,
             Source::File(file) => file.metadata().ok().filter(|m| m.is_file()).map(|m| m.len()),
         }
+    }
+}
+
+/// A file that counts what is read of it.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 
