@@ -14,6 +14,7 @@ use xtask::campaign::schedules::{Checker, Extent};
 use xtask::campaign::{
     Aim, Plan, corrupt, crash, faults, isolation, kill, model, mortal, report, schedules, session, soak,
 };
+use xtask::dist;
 use xtask::fuzz::{self, Fuzzer, Watched};
 use xtask::tidy::{self, Sources};
 
@@ -162,6 +163,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         args: Vec<OsString>,
     },
+    /// The program as it is shipped, with man pages and completions beside it.
+    Dist {
+        /// Where it is put together [default: dist in the target directory].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// The process that judges one mutant; only in the build with planted faults.
     #[command(hide = true)]
     MutantJudge {
@@ -279,6 +286,7 @@ fn main() -> ExitCode {
         Verb::Bench { args } => {
             bench::run(&root(), &args).map_or_else(|what| fail(&format!("bench: {what}")), |never| match never {})
         }
+        Verb::Dist { out } => run_dist(out),
         Verb::MutantJudge { name, seed, time } => match catalogue::named(&name) {
             Some(mutant) => {
                 println!("{}", judge::run(mutant, seed, Duration::from_secs(time)));
@@ -404,6 +412,17 @@ fn run_schedules(common: &Common, checker: Checker, preemptions: Option<u64>) ->
     match schedules::run(&root(), checker, &Extent { seed, count, preemptions, time_s, threads }) {
         Ok(report) => finish(common, report),
         Err(e) => fail(&format!("{}: {e}", checker.name())),
+    }
+}
+
+fn run_dist(out: Option<PathBuf>) -> ExitCode {
+    let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    match dist::run(&root(), &out.unwrap_or_else(|| target().join("dist"))) {
+        Ok(made) => {
+            made.iter().for_each(|path| println!("{}", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(what) => fail(&format!("dist: {what}")),
     }
 }
 

@@ -27,8 +27,10 @@
 use crate::bytes::{common_prefix_len, head8, head8_bytes, padded, u16_at, u32_at, u64_at};
 use crate::error::Decoded;
 use crate::expiry::{Bounds, Column, Expiry, MAX_COLUMN_LEN};
+use crate::fields;
 use crate::overflow::Overflow;
 use crate::page::{body_len, max_key_len};
+use halodb_pager::inspect::Field;
 use halodb_pager::{PageId, PageRef, Stamp};
 use std::cmp::Ordering;
 
@@ -195,6 +197,33 @@ impl<'a> Branch<'a> {
     /// Bytes used of the body, as its header says.
     pub(crate) fn used(&self) -> usize {
         usize::from(u16_at(self.body, USED).unwrap_or(0))
+    }
+
+    /// The parts of the body, as far as it is used.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let width = self.body.get(EXPIRY_WIDTH).map_or(0, |width| usize::from(*width));
+        let heads = HEADER_LEN + padded(self.prefix.len(), PREFIX_ALIGN);
+        let children = heads + HEAD_LEN * self.heads.len();
+        let expiries = children + CHILD_LEN * self.children.len();
+        let slots = expiries + Column::len(width, self.children.len());
+        let ends = [
+            (PREFIX_LEN, "number of children"),
+            (USED, "length of the common prefix"),
+            (FLAGS, "bytes used"),
+            (FILTER_ID, "flags"),
+            (FILTER_STAMP, "page of the filters"),
+            (FILTER_PAGES, "its stamp"),
+            (EXPIRY_WIDTH, "its pages"),
+            (RESERVED, "bytes of an expiry"),
+            (HEADER_LEN, "zero"),
+            (heads, "common prefix"),
+            (children, "heads"),
+            (expiries, "children"),
+            (slots, "least expiries"),
+            (slots + SLOT_LEN * self.slots.len(), "lengths and offsets of separators"),
+            (self.used(), "separators beyond their heads"),
+        ];
+        fields::up_to(self.body.len(), &ends)
     }
 
     /// Where the filters of the children are.

@@ -13,6 +13,7 @@ use crate::leaf::Leaf;
 use crate::overflow::{Overflow, OverflowRef};
 use crate::tree::Tree;
 use halodb_pager::{Finding, PageRef, PageSet};
+use std::ops::ControlFlow;
 
 /// How much [`Tree::check`] reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,22 @@ impl Tree {
     /// # Errors
     /// None at present: whatever reading says becomes a finding.
     pub fn check(&self, depth: Depth, pages: &mut PageSet) -> crate::Result<Vec<Finding>> {
-        let mut check = Check { tree: self, depth, pages, findings: Vec::new(), last_key: None };
+        self.check_with(depth, pages, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Tree::check`], telling after each branch and leaf how many pages of the file are behind it. After a
+    /// [`ControlFlow::Break`] nothing more is read, and what was found by then is incomplete.
+    ///
+    /// # Errors
+    /// As [`Tree::check`].
+    pub fn check_with(
+        &self,
+        depth: Depth,
+        pages: &mut PageSet,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> crate::Result<Vec<Finding>> {
+        let mut check =
+            Check { tree: self, depth, pages, findings: Vec::new(), last_key: None, progress, done: 0, stopped: false };
         if let Some((root, level)) = self.top() {
             let seen = check.page(Visit { at: root, level, start: &[], end: None, filter: None });
             if seen.is_some_and(|seen| seen.entries != self.len()) {
@@ -48,6 +64,11 @@ struct Check<'t, 'c> {
     pages: &'c mut PageSet,
     findings: Vec<Finding>,
     last_key: Option<Vec<u8>>,
+    /// Is told how many pages are done.
+    progress: &'c mut dyn FnMut(u64) -> ControlFlow<()>,
+    done: u64,
+    /// It said that it is enough.
+    stopped: bool,
 }
 
 /// A page to visit and what is known about it from above.
@@ -95,6 +116,7 @@ impl<'t> Check<'t, '_> {
 
     /// Accounts for a page or extent; whether it may be visited.
     fn account(&mut self, at: PageRef) -> bool {
+        self.done += u64::from(at.pages);
         let first = self.pages.insert(at);
         if !first {
             self.found(at, format!("page {} is reached twice", at.id.0));
@@ -108,9 +130,10 @@ impl<'t> Check<'t, '_> {
     }
 
     fn page(&mut self, visit: Visit<'_>) -> Option<Seen> {
-        if !self.account(visit.at) {
+        if self.stopped || !self.account(visit.at) {
             return None;
         }
+        self.stopped = (self.progress)(self.done).is_break();
         self.verify(visit.at)?;
         if visit.level == 0 {
             let leaf = self.tree.leaf(visit.at);

@@ -15,6 +15,8 @@
 
 use crate::bytes::{padded, u32_at, u64_at};
 use crate::error::Decoded;
+use crate::fields;
+use halodb_pager::inspect::Field;
 use halodb_pager::{PAGE_HEADER_LEN, PageId, PageRef, Stamp};
 
 const COUNT: usize = 0;
@@ -76,6 +78,19 @@ impl<'a> Filters<'a> {
     /// Number of leaves.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// The parts of the body.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let slots = HEADER_LEN + SLOT_LEN * self.count;
+        let ends = [
+            (4, "number of leaves"),
+            (HEADER_LEN, "zero"),
+            (slots, "leaves: page, stamp, offset, length"),
+            (padded(slots, BLOCK), "zero"),
+            (self.body.len(), "filters"),
+        ];
+        fields::up_to(self.body.len(), &ends)
     }
 
     fn slot(&self, index: usize) -> Option<&'a [u8]> {

@@ -26,7 +26,9 @@ use crate::expiry::Expiry;
 use crate::filter::Filters;
 use crate::leaf::{Leaf, Place};
 use crate::overflow::{self, Overflow, OverflowRef};
-use halodb_pager::PageRef;
+use crate::tree::root_shape;
+use halodb_pager::inspect::Field;
+use halodb_pager::{PageRef, Root};
 
 /// A clause that says which rule a body breaks.
 pub type Clause = &'static str;
@@ -74,6 +76,11 @@ impl<'a> LeafPage<'a> {
     /// Bytes used of the body, as the page says.
     pub fn used(&self) -> usize {
         self.leaf.used()
+    }
+
+    /// The parts of the body, one behind the other; what follows the last one is not used.
+    pub fn fields(&self) -> Vec<Field> {
+        self.leaf.fields()
     }
 
     /// Whether the page says that a value of it is in an extent.
@@ -177,6 +184,11 @@ impl<'a> BranchPage<'a> {
         self.branch.used()
     }
 
+    /// The parts of the body, one behind the other; what follows the last one is not used.
+    pub fn fields(&self) -> Vec<Field> {
+        self.branch.fields()
+    }
+
     /// The extent with the filters of the leaves below, if the page states one.
     pub fn filter(&self) -> Option<PageRef> {
         self.branch.filter()
@@ -248,6 +260,11 @@ impl<'a> FilterPage<'a> {
         self.len() == 0
     }
 
+    /// The parts of the body, one behind the other.
+    pub fn fields(&self) -> Vec<Field> {
+        self.filters.fields()
+    }
+
     /// The leaf, as a branch refers to it, whose keys filter `i` was built from.
     pub fn leaf(&self, i: usize) -> Option<PageRef> {
         self.filters.leaf(i)
@@ -257,6 +274,16 @@ impl<'a> FilterPage<'a> {
     pub fn get(&self, i: usize, leaf: PageRef) -> Option<&'a [u8]> {
         self.filters.get(i, leaf)
     }
+}
+
+/// What a root says of its tree: the number of entries, and of levels (1: the root is a leaf). `None` if it is none of a tree.
+pub fn root(root: &Root) -> Option<(u64, u8)> {
+    root_shape(root)
+}
+
+/// The length of the value that the body of an overflow extent states, in bytes; `None` if the body is too short to say.
+pub fn overflow_len(body: &[u8]) -> Option<u64> {
+    crate::bytes::u64_at(body, 0)
 }
 
 /// The value in the body of an overflow extent; `len` is the length that the leaf states.
@@ -279,6 +306,12 @@ mod tests {
         PageRef { id: PageId(id), stamp: Stamp::new(1, 2), pages: 1 }
     }
 
+    /// The fields stand one behind the other and cover what is used.
+    fn check_fields(fields: &[Field], used: usize) {
+        assert!(fields.windows(2).all(|pair| pair[0].0.end == pair[1].0.start), "{fields:?}");
+        assert_eq!((fields[0].0.start, fields[fields.len() - 1].0.end), (0, used), "{fields:?}");
+    }
+
     #[test]
     fn a_leaf_shows_its_entries_and_a_false_head_is_noticed() {
         let reference = OverflowRef { at: page(9), len: 5000 }.encode();
@@ -290,6 +323,7 @@ mod tests {
         let mut body = Vec::new();
         leaf::encode(entries.into_iter(), &mut body);
         let leaf = LeafPage::parse(&body).unwrap();
+        check_fields(&leaf.fields(), leaf.used());
         assert_eq!((leaf.len(), leaf.prefix(), leaf.states_overflow(), leaf.used()), (2, &b"a"[..], true, body.len()));
         assert_eq!((leaf.key(0).unwrap(), leaf.value(0)), (b"ab".to_vec(), Ok(Value::Inline(b"1"))));
         assert_eq!(leaf.value(1), Ok(Value::Overflow { at: page(9), len: 5000 }));
@@ -313,6 +347,7 @@ mod tests {
         let mut body = Vec::new();
         branch::encode([(&b""[..], child(4, 10)), (b"m", child(5, 1))].into_iter(), Some(page(6)), &mut body);
         let branch = BranchPage::parse(&body).unwrap();
+        check_fields(&branch.fields(), branch.used());
         assert_eq!((branch.len(), branch.used(), branch.filter()), (2, body.len(), Some(page(6))));
         let expiry = Expiry::at_ms(1);
         assert_eq!(branch.child(1), Ok(ChildInfo { at: page(5), entries: 1, states_overflow: false, expiry }));
@@ -328,6 +363,7 @@ mod tests {
         let mut body = Vec::new();
         filter::encode([(page(4), &[1; 32][..]), (page(5), &[])].into_iter(), &mut body);
         let filters = FilterPage::parse(&body).unwrap();
+        check_fields(&filters.fields(), body.len());
         assert_eq!((filters.len(), filters.leaf(1), filters.leaf(2)), (2, Some(page(5)), None));
         assert_eq!(filters.get(0, page(4)), Some(&[1; 32][..]));
         assert_eq!(filters.get(0, page(5)), None);

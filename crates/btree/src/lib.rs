@@ -32,6 +32,7 @@ mod cursor;
 mod error;
 mod expired;
 mod expiry;
+mod fields;
 mod filter;
 #[cfg(test)]
 mod golden;

@@ -61,6 +61,13 @@ pub(crate) fn make_root(page: PageRef, len: u64, height: u8) -> Root {
     Root { page, tag }
 }
 
+/// The number of entries and of levels that a root states; `None` if it is none of a tree.
+pub(crate) fn root_shape(root: &Root) -> Option<(u64, u8)> {
+    let (len, height) = (u64_at(&root.tag, TAG_LEN)?, root.tag[TAG_HEIGHT]);
+    let rest_is_zero = root.tag[TAG_HEIGHT + 1..].iter().all(|&b| b == 0);
+    (len > 0 && (1..=MAX_HEIGHT).contains(&height) && root.page.pages == 1 && rest_is_zero).then_some((len, height))
+}
+
 impl Tree {
     /// The tree under root number `index` of the snapshot (empty if there is no such root). Reads nothing.
     ///
@@ -76,12 +83,10 @@ impl Tree {
         let root = snapshot.roots().get(index).copied();
         let mut tree = Tree { snapshot, root, len: 0, height: 0, options };
         if let Some(root) = root {
-            tree.len = u64_at(&root.tag, TAG_LEN).unwrap_or(0);
-            tree.height = root.tag[TAG_HEIGHT];
-            let rest_is_zero = root.tag[TAG_HEIGHT + 1..].iter().all(|&b| b == 0);
-            if tree.len == 0 || !(1..=MAX_HEIGHT).contains(&tree.height) || root.page.pages != 1 || !rest_is_zero {
+            let Some((len, height)) = root_shape(&root) else {
                 return Err(tree.corrupt(root.page, "the root's description is not that of a tree"));
-            }
+            };
+            (tree.len, tree.height) = (len, height);
         }
         Ok(tree)
     }

@@ -178,10 +178,12 @@ pub(crate) enum Command {
                       the new one.")]
     Restore(Restore),
     /// Sizes and counters of the database
-    #[command(after_help = "Example: stats --format json")]
-    Stats,
+    #[command(after_help = "Example: stats --format json\n         stats --watch 5\n\
+                            What --watch shows is what changed in each interval; Ctrl-C ends it. One process has a database\n\
+                            open, so it shows what this process does: merges, sweeps, compactions.")]
+    Stats(Stats),
     /// Shape of the trees: levels, pages, fill
-    #[command(after_help = "Example: tree --depth 2")]
+    #[command(after_help = "Example: tree --depth 2\n         tree --partition 0")]
     Tree(Tree),
     /// Where every byte of the files is, and who holds back what could be used again
     #[command(after_help = "Example: space --format json")]
@@ -198,9 +200,32 @@ pub(crate) enum Command {
     #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n\
                       Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
     Doctor(Doctor),
+    /// Show the bytes on disk: metas, pages, log; also of a damaged database
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Example: inspect meta\n         inspect page 5 --hex\n         inspect wal --segment 3\n\
+                      docs/format.md draws what is shown. Exit code 4 if it is damaged."
+    )]
+    Inspect(Inspect),
     /// Look at the configuration
     #[command(subcommand, disable_help_subcommand = true, after_help = "Example: config show --origin")]
     Config(Config),
+    /// Measure what this machine does: writes, reads, scans, in a directory that is removed afterwards
+    #[command(
+        after_help = "Example: bench\n         bench --records 1000000 --value-size 150 --threads 8 --dir /mnt/disk\n\
+                            Takes half a minute or so. The directory is made on the disk of --db, unless --dir names another\n\
+                            place. Your own database is not touched."
+    )]
+    Bench(Bench),
+    /// Write what completes commands and options in a shell of the system
+    #[command(
+        after_help = "Example: completions bash > /etc/bash_completion.d/halodb\n         completions zsh > _halodb"
+    )]
+    Completions(Completions),
+    /// Write the man pages and all completions into a directory
+    #[command(hide = true, after_help = "Example: generate target/dist")]
+    Generate(Generate),
     /// List the commands, or explain one
     #[command(after_help = "Example: help put")]
     Help(Help),
@@ -461,9 +486,32 @@ pub(crate) struct Restore {
     pub(crate) verify: bool,
 }
 
+/// Arguments of `stats`.
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// Show again every so many seconds, 1 unless said otherwise, what changed: rates, and their course on a terminal
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = interval)]
+    pub(crate) watch: Option<Duration>,
+    /// End after so many intervals
+    #[arg(long, value_name = "N", requires = "watch")]
+    pub(crate) times: Option<u64>,
+}
+
+/// Seconds between two looks.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    match (0.1..=86_400.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err("it must be from 0.1 to 86400 seconds".into()),
+    }
+}
+
 /// Arguments of `tree`.
 #[derive(Debug, Args)]
 pub(crate) struct Tree {
+    /// Show this partition only
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
     /// Show N levels from the root
     #[arg(long, value_name = "N")]
     pub(crate) depth: Option<usize>,
@@ -486,6 +534,53 @@ pub(crate) struct Doctor {
     /// Of a log with holes, use only what comes before the first one
     #[arg(long, requires = "salvage")]
     pub(crate) stop_at_gap: bool,
+}
+
+/// The commands under `inspect`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Inspect {
+    /// Both metas of each page file, and which one an open relies on
+    #[command(after_help = "Example: inspect meta --partition 1")]
+    Meta {
+        /// Of this partition only
+        #[arg(long, value_name = "N")]
+        partition: Option<u32>,
+    },
+    /// One page: header, verdict, who refers to it, what it holds
+    #[command(after_help = "Example: inspect page 5\n         inspect page 5 --partition 1 --limit 3 --hex\n\
+                            Keys are shown as they are stored, behind the id of their keyspace.")]
+    Page(InspectPage),
+    /// The files of the log; with --segment one of them and its records
+    #[command(after_help = "Example: inspect wal\n         inspect wal --segment 3 --limit 100")]
+    Wal(InspectWal),
+}
+
+/// Arguments of `inspect page`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectPage {
+    /// Number of the page; `inspect meta` names the root's
+    #[arg(value_name = "PAGE")]
+    pub(crate) number: u64,
+    /// Of this partition's page file
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) partition: u32,
+    /// At most N entries, 20 unless said otherwise; all in JSON
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Show the bytes too, each field named
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+/// Arguments of `inspect wal`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectWal {
+    /// Show the records of this segment
+    #[arg(long, value_name = "N")]
+    pub(crate) segment: Option<u64>,
+    /// At most N records, 20 unless said otherwise; all in JSON
+    #[arg(long, value_name = "N", requires = "segment")]
+    pub(crate) limit: Option<u64>,
 }
 
 /// The commands under `config`.
@@ -514,6 +609,36 @@ pub(crate) enum Config {
         #[arg(default_value = "-")]
         path: PathBuf,
     },
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Records to write and to read
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) records: u64,
+    /// Bytes of each value; keys have 16
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=16 << 20))]
+    pub(crate) value_size: u32,
+    /// Threads of the rows with several
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) threads: u32,
+    /// Where the directory is made
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// It is made if it is not there
+    pub(crate) dir: PathBuf,
 }
 
 /// Arguments of `help`.
@@ -551,6 +676,10 @@ impl Command {
             | Command::Commit
             | Command::Rollback
             | Command::Doctor(_)
+            | Command::Inspect(_)
+            | Command::Bench(_)
+            | Command::Completions(_)
+            | Command::Generate(_)
             | Command::Config(_)
             | Command::Help(_)
             | Command::Version

@@ -2,12 +2,15 @@
 //! or given as program arguments, except where the product says that this matters (asking, and where a list stops).
 
 mod backup;
+mod bench;
 mod browse;
 mod care;
 mod clear;
 mod compact;
 mod config;
 mod doctor;
+mod generate;
+mod inspect;
 mod keys;
 mod keyspaces;
 mod revise;
@@ -16,6 +19,7 @@ mod space;
 mod table;
 mod transaction;
 mod ttl;
+mod watch;
 
 pub(crate) use table::bytes_for_people;
 
@@ -73,13 +77,18 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Export(export) => transfer::export(session, export, format)?,
         Command::Backup(backup) => backup::backup(session, backup, form)?,
         Command::Restore(restore) => backup::restore(session, restore, form)?,
-        Command::Stats => shape::stats(session, form)?,
+        Command::Stats(stats) if stats.watch.is_some() => watch::watch(session, stats, form)?,
+        Command::Stats(_) => shape::stats(session, form)?,
         Command::Tree(tree) => shape::tree(session, tree, form)?,
         Command::Space => space::space(session, form)?,
         Command::Compact => compact::compact(session, form)?,
         Command::Check(check) => care::check(session, check, form)?,
         Command::Doctor(doctor) => doctor::run(session, doctor, form)?,
+        Command::Inspect(inspect) => inspect::run(session, inspect, form)?,
         Command::Config(config) => config::run(session, config, form)?,
+        Command::Bench(bench) => bench::run_all(session, bench, form)?,
+        Command::Completions(wanted) => generate::completions(session, wanted)?,
+        Command::Generate(wanted) => generate::all(session, wanted)?,
         Command::Help(wanted) => help::command(session, wanted)?,
         Command::Version => session.out.line(concat!("halodb ", env!("CARGO_PKG_VERSION")))?,
         Command::Quit => return Ok(Flow::Quit),

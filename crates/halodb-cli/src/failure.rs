@@ -6,7 +6,7 @@
 //! | 1 | not found, or a condition did not hold; `doctor`: repairable |
 //! | 2 | usage, invalid input, no database or keyspace there, bad import line |
 //! | 3 | input or output failed, disk full, database poisoned |
-//! | 4 | corruption, unknown format version, findings of `check`, `doctor` with lost data |
+//! | 4 | corruption, unknown format version, findings of `check` and `inspect`, `doctor` with lost data |
 //! | 5 | locked by another process |
 //! | 6 | conflict or busy |
 //! | 8 | configuration |
@@ -134,6 +134,11 @@ impl Failure {
     /// Ctrl-C.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self::new(Code::Interrupted, "interrupted", message, Style::Error)
+    }
+
+    /// Ctrl-C where it is the ordinary end: nothing more to say.
+    pub(crate) fn ended() -> Self {
+        Self::new(Code::Interrupted, "interrupted", "", Style::Silent)
     }
 
     /// What clap found wrong with the arguments.

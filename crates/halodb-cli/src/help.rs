@@ -15,8 +15,8 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Keyspaces", &["use", "keyspaces", "drop"]),
     ("Transactions", &["begin", "commit", "rollback"]),
     ("Files", &["import", "export", "backup", "restore"]),
-    ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "config"]),
-    ("Other", &["help", "version", "quit"]),
+    ("Care", &["stats", "tree", "space", "compact", "check", "doctor", "inspect", "config"]),
+    ("Other", &["bench", "completions", "help", "version", "quit"]),
 ];
 
 /// How words are written in shell and pipe.
@@ -60,6 +60,7 @@ pub(crate) fn command_names() -> Vec<String> {
     let root = Line::command();
     let names = root
         .get_subcommands()
+        .filter(|command| !command.is_hide_set())
         .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()));
     let mut names: Vec<String> = names.map(str::to_owned).collect();
     names.sort();
@@ -132,7 +133,8 @@ mod tests {
         let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
         grouped.sort_unstable();
         let root = Line::command();
-        let mut all: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
+        let shown = root.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut all: Vec<&str> = shown.map(clap::Command::get_name).collect();
         all.sort_unstable();
         assert_eq!(grouped, all);
     }

@@ -13,6 +13,7 @@
 
 mod args;
 mod commands;
+mod dates;
 mod durations;
 mod failure;
 mod help;

@@ -10,13 +10,17 @@
 //!
 //! Numbers (`len`, `count`, `delete`) are one bare decimal number in every format.
 
+mod bars;
 mod printable;
 mod record;
 mod rows;
+mod working;
 
+pub(crate) use bars::{bar, sparkline};
 pub(crate) use printable::{grouped, printable};
 pub(crate) use record::{base64_text, hex, json_record, push_base64, push_csv_field};
 pub(crate) use rows::{Columns, Rows};
+pub(crate) use working::Working;
 
 use crate::failure::{Failure, Result};
 use std::fs::File;

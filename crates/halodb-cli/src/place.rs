@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::{logging, opening};
 use halodb::config::{Config, Loaded, environment};
 use halodb::{Builder, Db, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `--db` and `--config` say.
 #[derive(Debug)]
@@ -51,9 +51,17 @@ impl Place {
         Ok(self.builder()?.open()?)
     }
 
+    /// Creates a database in another directory, with the configuration of `--config` and the environment.
+    pub(crate) fn open_in(&self, directory: &Path) -> Result<Db> {
+        Ok(self.builder_in(directory)?.open()?)
+    }
+
     fn builder(&self) -> Result<Builder> {
-        let directory = self.directory()?;
-        let loaded = Config::load(self.config.as_deref(), &directory, environment())?;
+        self.builder_in(&self.directory()?)
+    }
+
+    fn builder_in(&self, directory: &Path) -> Result<Builder> {
+        let loaded = Config::load(self.config.as_deref(), directory, environment())?;
         logging::start(&loaded.config().log);
         Ok(Db::builder(directory).config(&loaded).on_progress(opening::bar()))
     }

@@ -2,7 +2,8 @@
 //!
 //! The signal is blocked in every thread and one thread waits for it, so no code ever runs inside a handler. It raises a
 //! flag that every long loop looks at. Outside the shell the process also ends by itself a moment later, in case it is
-//! blocked in a read: the database survives that like any other end of a process. In the shell only the command stops.
+//! blocked in a read: the database survives that like any other end of a process. In the shell only the command stops. A command
+//! that has something to put away asks for [`Patience`]; then only a second Ctrl-C ends the process at once.
 
 use crate::failure::{Code, Failure, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -15,6 +16,7 @@ const GRACE_MS: u64 = 500;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static IN_SHELL: AtomicBool = AtomicBool::new(false);
+static PATIENT: AtomicBool = AtomicBool::new(false);
 
 /// Takes over SIGINT. Must run before any other thread starts, because threads inherit what is blocked.
 pub(crate) fn install() {
@@ -32,6 +34,23 @@ pub(crate) fn install() {
 /// From now on Ctrl-C stops commands, not the program.
 pub(crate) fn enter_shell() {
     IN_SHELL.store(true, Ordering::Relaxed);
+}
+
+/// As long as it is there, the process does not end by itself after the first Ctrl-C: what runs must look for it.
+pub(crate) struct Patience(());
+
+impl Patience {
+    /// From now on.
+    pub(crate) fn new() -> Self {
+        PATIENT.store(true, Ordering::Relaxed);
+        Patience(())
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        PATIENT.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Forgets an earlier Ctrl-C: a new command begins.
@@ -54,7 +73,10 @@ pub(crate) fn check() -> Result<()> {
 
 fn wait(set: &SigSet) {
     while set.wait().is_ok() {
-        INTERRUPTED.store(true, Ordering::Relaxed);
+        let again = INTERRUPTED.swap(true, Ordering::Relaxed);
+        if PATIENT.load(Ordering::Relaxed) && !again {
+            continue;
+        }
         if !IN_SHELL.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(GRACE_MS));
             std::process::exit(Code::Interrupted as i32);

@@ -85,6 +85,7 @@ mod engine;
 mod error;
 mod gate;
 mod hint;
+pub mod inspect;
 mod iter;
 mod key;
 mod keyspace;
@@ -125,8 +126,8 @@ pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{BackupReport, CopyProgress, CopyStep, RestoreReport};
 pub use halodb_partition::{
-    CheckReport, Compaction, Depth, Finding, LogSpace, OpenProgress, OpenReport, OtherFile, PartitionShape,
-    PartitionSpace, Stats, Value,
+    CheckProgress, CheckReport, Compaction, Depth, Finding, LogSpace, OpenProgress, OpenReport, OtherFile,
+    PartitionShape, PartitionSpace, Stats, Value,
 };
 pub use halodb_wal::{Durability, Lsn};
 

@@ -22,8 +22,50 @@ use crate::freelist::Decoder;
 use crate::id::{Identity, PageKind, PageRef, Root};
 use crate::meta::{Meta, Slot};
 use crate::page::{Header, Summer, seed_of};
+use std::ops::Range;
 
 pub use crate::meta::META_LEN;
+
+/// The kind of a page of the stored free list.
+pub const FREE_LIST: PageKind = PageKind::FREE_LIST;
+
+/// Where a field lies in what it belongs to, and its name in `docs/format`.
+pub type Field = (Range<usize>, &'static str);
+
+/// The fields of a page's header.
+pub const PAGE_FIELDS: [Field; 7] = [
+    (0..8, "checksum"),
+    (8..16, "page id"),
+    (16..24, "stamp"),
+    (24..25, "kind"),
+    (25..26, "level"),
+    (26..28, "zero"),
+    (28..crate::PAGE_HEADER_LEN, "pages"),
+];
+
+/// The fields of a meta.
+pub const META_FIELDS: [Field; 20] = [
+    (0..8, "magic"),
+    (8..12, "format version"),
+    (12..16, "page size"),
+    (16..32, "uuid"),
+    (32..40, "incarnation"),
+    (40..44, "file id"),
+    (44..48, "slot"),
+    (48..56, "generation"),
+    (56..60, "open epoch"),
+    (60..64, "root count"),
+    (64..72, "page count"),
+    (72..80, "first page of the free list"),
+    (80..88, "its stamp"),
+    (88..96, "pages of the free list"),
+    (96..104, "pages that the free list names"),
+    (104..108, "length of the user area"),
+    (128..640, "roots"),
+    (640..1664, "user area"),
+    (1664..4088, "zero"),
+    (4088..META_LEN, "checksum"),
+];
 
 /// What a meta slot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +214,16 @@ mod tests {
         image[26] = 1;
         check(&image, "reserved bytes");
         assert!(page(&image[..4096], &Identity { file_id: 6, ..IDENTITY }).is_err());
+    }
+
+    #[test]
+    fn fields_stand_one_behind_the_other() {
+        let check = |fields: &[Field], len: usize| {
+            assert!(fields.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start), "{fields:?}");
+            assert_eq!((fields[0].0.start, fields[fields.len() - 1].0.end), (0, len));
+        };
+        check(&PAGE_FIELDS, crate::PAGE_HEADER_LEN);
+        check(&META_FIELDS, META_LEN);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Checking an open database against its own rules: what the layers below check of themselves, and what only this one
 //! can know — that each key lies in the partition it hashes to, and that log and trees fit together.
 
-use crate::Result;
 use crate::manifest::{self, Manifest};
-use crate::set::{PartitionSet, Shared};
+use crate::set::{Partition, PartitionSet, Shared};
+use crate::{Error, ErrorKind, Result};
 use halodb_btree as btree;
 use halodb_pager::PageSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// How thorough a check is.
@@ -40,6 +41,16 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
 }
 
+/// How far a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckProgress {
+    /// Pages that were read.
+    pub pages: u64,
+    /// Pages in use, about: merges change the number meanwhile.
+    pub total: u64,
+}
+
 impl PartitionSet {
     /// Reads all pages of all trees and the whole log again from the disk and checks them: the identity, both metas of each
     /// page file, checksums and places of pages, key order, separators, counts, filters against keys, that every page is reachable once or free, that each
@@ -50,10 +61,37 @@ impl PartitionSet {
     /// # Errors
     /// Only if checking itself is impossible; what is wrong with the data is a finding.
     pub fn check(&self, depth: Depth) -> Result<CheckReport> {
+        self.check_with(depth, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`PartitionSet::check`], telling about how much is done after each page. With [`ControlFlow::Break`] it ends early.
+    ///
+    /// # Errors
+    /// As [`PartitionSet::check`]; `Cancelled` if `progress` ended it.
+    pub fn check_with(
+        &self,
+        depth: Depth,
+        mut progress: impl FnMut(CheckProgress) -> ControlFlow<()>,
+    ) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         self.shared.check_manifest(&mut report);
-        for partition in 0..self.shared.partitions.len() {
-            self.shared.check_partition(partition, depth, &mut report)?;
+        let pages = |partition: &Partition| {
+            let stats = partition.pager.stats();
+            stats.pages.saturating_sub(stats.free + stats.pending)
+        };
+        let total = self.shared.partitions.iter().map(&pages).sum();
+        let mut before = 0;
+        for (number, partition) in self.shared.partitions.iter().enumerate() {
+            let mut stopped = false;
+            self.shared.check_partition(number, depth, &mut report, &mut |done| {
+                let told = progress(CheckProgress { pages: before + done, total });
+                stopped |= told.is_break();
+                told
+            })?;
+            if stopped {
+                return Err(Error::new(ErrorKind::Cancelled, "the check was ended before it had read everything"));
+            }
+            before += pages(partition);
         }
         let log = self.shared.wal.check()?;
         report.findings.extend(log.into_iter().map(|f| Finding { path: f.path, offset: f.offset, what: f.what }));
@@ -72,7 +110,13 @@ impl Shared {
         report.findings.push(Finding { path: self.dir.join(manifest::NAME), offset: None, what });
     }
 
-    fn check_partition(&self, partition: usize, depth: Depth, report: &mut CheckReport) -> Result<()> {
+    fn check_partition(
+        &self,
+        partition: usize,
+        depth: Depth,
+        report: &mut CheckReport,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<()> {
         let _quiet = self.partitions[partition].quiet.lock();
         let tree = self.versions.load().parts[partition].tree.clone();
         let depth = match depth {
@@ -80,7 +124,7 @@ impl Shared {
             Depth::Deep => btree::Depth::Deep,
         };
         let mut pages = PageSet::default();
-        let mut findings = tree.check(depth, &mut pages)?;
+        let mut findings = tree.check_with(depth, &mut pages, progress)?;
         let metas = self.partitions[partition].pager.check_metas()?;
         // Unreachable pages follow from a broken tree; listing them would bury the cause.
         if findings.is_empty() {

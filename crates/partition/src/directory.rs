@@ -73,10 +73,7 @@ const WAL_BUFFER_BYTES: usize = 4 << 20;
 pub(crate) fn ensure_dir(vfs: &dyn Vfs, dir: &Path, create: Create) -> Result<()> {
     match vfs.kind(dir).map_err(|e| Error::io("look at", dir, e))? {
         Some(EntryKind::Dir) => return Ok(()),
-        Some(_) => {
-            let message = format!("{} is not a directory", dir.display());
-            return Err(Error::new(ErrorKind::NotADatabase, message));
-        }
+        Some(_) => return Err(no_directory(dir)),
         None if create == Create::Never => return Err(missing(dir)),
         None => {}
     }
@@ -112,6 +109,10 @@ fn secure_name(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
 
 pub(crate) fn missing(dir: &Path) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no database in {}", dir.display()))
+}
+
+pub(crate) fn no_directory(dir: &Path) -> Error {
+    Error::new(ErrorKind::NotADatabase, format!("{} is not a directory", dir.display()))
 }
 
 /// Whether a directory without a MANIFEST may become a database. Called before anything is written, the lock included.

@@ -38,7 +38,7 @@
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
-//! `salvage` (what is left of a damaged one) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
+//! `salvage` (what is left of a damaged one) · `inspect` (files as bytes) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
 
 #![forbid(unsafe_code)]
 
@@ -61,6 +61,7 @@ mod error;
 mod evidence;
 #[cfg(test)]
 mod golden;
+mod inspect;
 mod jobs;
 mod lapse;
 mod manifest;
@@ -96,7 +97,7 @@ pub use backup_file::BackupReport;
 pub use backup_place::Existing;
 pub use backup_tree::{CopyProgress, CopyStep, OnProgress};
 pub use batch::{Batch, Op, decode};
-pub use check::{CheckReport, Depth, Finding};
+pub use check::{CheckProgress, CheckReport, Depth, Finding};
 pub use commit::{Expect, Outcome, Removal};
 pub use compact::{Compaction, Compactor};
 pub use cursor::Cursor;
@@ -105,6 +106,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use evidence::Basis;
 pub use halodb_memtable::Life;
 pub use halodb_wal::{Durability, Lsn};
+pub use inspect::{
+    Inspector, LogReport, Metas, PageReport, Position, Referrer, SegmentReport, SlotReport, Standing, Verdict,
+};
 pub use jobs::Job;
 pub use manifest::Manifest;
 pub use opening::{OpenProgress, Opening, SideBySide};

@@ -52,40 +52,28 @@ impl Patient {
     pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, report: &mut Diagnosis) -> Result<Patient> {
         match vfs.kind(dir).map_err(|e| Error::io("look at", dir, e))? {
             Some(EntryKind::Dir) => {}
-            Some(_) => {
-                return Err(Error::new(ErrorKind::NotADatabase, format!("{} is not a directory", dir.display())));
-            }
+            Some(_) => return Err(directory::no_directory(dir)),
             None => return Err(directory::missing(dir)),
         }
         directory::refuse_foreign(&*vfs, dir, crate::Create::Never)?;
         let lock = lock(&*vfs, dir, report)?;
-        let manifest = match Manifest::read(&*vfs, dir) {
-            Ok(Some(manifest)) => Ok(manifest),
-            Ok(None) => Err("it is missing".to_owned()),
-            Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotADatabase) => Err(e.to_string()),
-            Err(e) => return Err(e),
-        };
-        let router = manifest.as_ref().ok().map(|m| Router { seed: m.hash_seed, partitions: m.partitions });
-        let manifest = match manifest {
-            Ok(manifest) => manifest,
-            Err(what) => {
-                let guessed = without_manifest(&*vfs, dir)?;
-                report.ailments.push(Ailment {
-                    path: dir.join(manifest::NAME),
-                    offset: None,
-                    what: format!("The MANIFEST cannot be read: {what}."),
-                    health: Health::Repairable,
-                    remedy: "Put the MANIFEST back from a copy of this database, or salvage into a new one.",
-                });
-                report.notes.push(format!(
-                    "Without the MANIFEST, identity, page size and the number of partitions ({}) are taken from the other \
-                     files; that no page file with a greater number is missing, and that each key lies in its partition, \
-                     cannot be proven.",
-                    guessed.partitions
-                ));
-                guessed
-            }
-        };
+        let (manifest, doubt) = read_manifest(&*vfs, dir)?;
+        let router = doubt.is_none().then_some(Router { seed: manifest.hash_seed, partitions: manifest.partitions });
+        if let Some(what) = doubt {
+            report.ailments.push(Ailment {
+                path: dir.join(manifest::NAME),
+                offset: None,
+                what: format!("The MANIFEST cannot be read: {what}."),
+                health: Health::Repairable,
+                remedy: "Put the MANIFEST back from a copy of this database, or salvage into a new one.",
+            });
+            report.notes.push(format!(
+                "Without the MANIFEST, identity, page size and the number of partitions ({}) are taken from the other \
+                 files; that no page file with a greater number is missing, and that each key lies in its partition, \
+                 cannot be proven.",
+                manifest.partitions
+            ));
+        }
         let mut patient = Patient { vfs, dir: dir.to_path_buf(), manifest, router, parts: Vec::new(), _lock: lock };
         for partition in 0..patient.manifest.partitions {
             let part = patient.part(partition, report);
@@ -152,6 +140,20 @@ fn lock(vfs: &dyn Vfs, dir: &Path, report: &mut Diagnosis) -> Result<Option<Lock
         .notes
         .push(format!("The lock was not taken ({why}): if a process writes to these files now, this report is void."));
     Ok(None)
+}
+
+/// The MANIFEST; or, if it cannot be read, what the other files say about the database, and why it cannot.
+///
+/// # Errors
+/// `Version`, `Io`; `Corrupt` if nothing tells any more which database this is.
+pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path) -> Result<(Manifest, Option<String>)> {
+    let doubt = match Manifest::read(vfs, dir) {
+        Ok(Some(manifest)) => return Ok((manifest, None)),
+        Ok(None) => "it is missing".to_owned(),
+        Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotADatabase) => e.to_string(),
+        Err(e) => return Err(e),
+    };
+    Ok((without_manifest(vfs, dir)?, Some(doubt)))
 }
 
 /// What the other files say about the database: identity from the first that states one, partitions by their folders.

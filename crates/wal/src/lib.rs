@@ -37,7 +37,7 @@
 //!
 //! Rooms: `record` and `segment` own the bytes; `scan`, `chain` and `recover` read a log that may be damaged; `open`
 //! makes it writable; `buffer`, `sequencer` and `group` are the way of a commit; `room` prepares and recycles segments; `reader`
-//! reads an open log.
+//! reads an open log; [`inspect`] shows the bytes of one segment.
 
 #![forbid(unsafe_code)]
 
@@ -46,6 +46,7 @@ mod chain;
 mod error;
 mod files;
 mod group;
+pub mod inspect;
 mod lsn;
 mod open;
 mod options;

@@ -20,6 +20,7 @@ const _: () = assert!(ZEROS.is_multiple_of(ALIGN) && (HEADER_LEN as u64).is_mult
 const SECTOR: u64 = 512;
 
 /// Walks records with contiguous LSNs.
+#[derive(Debug)]
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
     place: Place,

@@ -47,7 +47,9 @@ pub(crate) use encode::{RawEntry, Size, Sizes, encode, inline_limit};
 use crate::bytes::{head4, head4_bytes, padded, u16_at, u32_at, varint};
 use crate::error::Decoded;
 use crate::expiry::{Column, Expiry};
+use crate::fields;
 use crate::overflow::{self, Overflow, OverflowRef};
+use halodb_pager::inspect::Field;
 use std::cmp::Ordering;
 
 const COUNT: usize = 0;
@@ -344,6 +346,29 @@ impl<'a> Leaf<'a> {
     /// Bytes used of the body, as its header says.
     pub(crate) fn used(&self) -> usize {
         usize::from(u16_at(self.body, USED).unwrap_or(0))
+    }
+
+    /// The parts of the body, as far as it is used.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let width = self.body.get(EXPIRY_WIDTH).map_or(0, |width| usize::from(*width));
+        let heads = fixed_len(self.prefix.len());
+        let offsets = heads + HEAD_LEN * self.len();
+        let expiries = offsets + if self.layout.mode == Mode::Fixed { 0 } else { OFFSET_LEN * self.len() };
+        let ends = [
+            (PREFIX_LEN, "number of entries"),
+            (USED, "length of the common prefix"),
+            (FLAGS, "bytes used"),
+            (EXPIRY_WIDTH, "flags"),
+            (SUFFIX_LEN, "bytes of an expiry"),
+            (VALUE_LEN, "fixed stride: length of a suffix"),
+            (HEADER_LEN, "fixed stride: length of a value"),
+            (heads, "common prefix"),
+            (offsets, "heads"),
+            (expiries, "offsets of records"),
+            (expiries + Column::len(width, self.len()), "expiries"),
+            (self.used(), "records"),
+        ];
+        fields::up_to(self.body.len(), &ends)
     }
 
     /// Bytes from one record to the next, if all have one length.

@@ -4,11 +4,10 @@ use super::clear;
 use super::table::{Table, Unit, bytes_for_people};
 use crate::args::{Backup, Restore};
 use crate::failure::{Failure, Result};
-use crate::output::{Format, grouped};
+use crate::output::{Format, Working, grouped};
 use crate::session::{Front, Session};
 use crate::signals;
 use halodb::{BackupReport, CopyProgress, CopyStep};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) fn backup(session: &mut Session, backup: &Backup, format: Format) -> Result<()> {
     let mut bar = Bar::new();
     let report = session.db()?.backup_with(&backup.dir, |progress| bar.show(progress));
-    bar.finish();
+    drop(bar);
     let table = Table::default().text("backup", backup.dir.display().to_string());
     contents(table, &report?).write(&mut session.out, format)
 }
@@ -32,7 +31,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
     let mut bar = Bar::new();
     let Some(dir) = &restore.dir else {
         let report = request.verify(|progress| bar.show(progress));
-        bar.finish();
+        drop(bar);
         let table = Table::default().text("verified", restore.backup.display().to_string());
         return contents(table, &report?).write(&mut session.out, format);
     };
@@ -43,7 +42,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         request = request.replace_existing();
     }
     let report = request.to_with(dir, |progress| bar.show(progress));
-    bar.finish();
+    drop(bar);
     let report = report?;
     if let Some(left) = &report.left {
         eprintln!("the database that was replaced could not be removed: it is in {}", left.display());
@@ -53,7 +52,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         .number("keys", report.keys, Unit::Count)
         .number("bytes", report.bytes, Unit::Bytes)
         .number("seq", report.backup.seq.0, Unit::Count)
-        .number("backup_time_ms", report.backup.time_ms, Unit::Count)
+        .number("backup_time_ms", report.backup.time_ms, Unit::Moment)
         .write(&mut session.out, format)
 }
 
@@ -63,7 +62,7 @@ fn contents(table: Table, report: &BackupReport) -> Table {
         .number("keys", report.keys, Unit::Count)
         .number("bytes", report.bytes(), Unit::Bytes)
         .number("seq", report.seq.0, Unit::Count)
-        .number("backup_time_ms", report.time_ms, Unit::Count)
+        .number("backup_time_ms", report.time_ms, Unit::Moment)
 }
 
 /// Whether the directory holds anything.
@@ -84,7 +83,7 @@ fn confirm(session: &mut Session, dir: &Path) -> Result<()> {
 
 /// How far it is: a bar with rate and remaining time on a terminal, a line every second elsewhere.
 struct Bar {
-    bar: Option<ProgressBar>,
+    bar: Working,
     step: Option<CopyStep>,
     began: Instant,
     last: Instant,
@@ -92,15 +91,7 @@ struct Bar {
 
 impl Bar {
     fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(1);
-            // The template is a constant; a mistake in it costs the look of the bar only.
-            match ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Bar { bar, step: None, began: Instant::now(), last: Instant::now() }
+        Bar { bar: Working::of("beginning", 1), step: None, began: Instant::now(), last: Instant::now() }
     }
 
     /// Shows it, and says whether to go on: not after Ctrl-C.
@@ -111,29 +102,16 @@ impl Bar {
         if self.step != Some(progress.step) {
             self.step = Some(progress.step);
             self.began = Instant::now();
-            if let Some(bar) = &self.bar {
-                bar.reset();
-                bar.set_length(progress.total);
-            }
+            self.bar.restart(progress.total);
         }
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(sentence(progress, self.began.elapsed()));
-                bar.set_position(progress.done);
-            }
-            None if self.last.elapsed() >= INTERVAL => {
-                self.last = Instant::now();
-                eprintln!("{}", sentence(progress, self.began.elapsed()));
-            }
-            None => {}
+        if self.bar.is_shown() {
+            self.bar.say(|| sentence(progress, self.began.elapsed()));
+            self.bar.at(progress.done);
+        } else if self.last.elapsed() >= INTERVAL {
+            self.last = Instant::now();
+            eprintln!("{}", sentence(progress, self.began.elapsed()));
         }
         ControlFlow::Continue(())
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 

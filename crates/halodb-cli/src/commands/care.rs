@@ -2,15 +2,36 @@
 
 use crate::args::Check;
 use crate::failure::{Failure, Result};
-use crate::output::{Format, Out, grouped};
+use crate::output::{Format, Out, Working, grouped};
 use crate::session::Session;
-use halodb::{CheckReport, Depth, Finding};
+use crate::signals;
+use halodb::{CheckProgress, CheckReport, Depth, Finding};
 use serde_json::json;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Time between two changes of the bar.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// `check [--deep]`: exit code 4 if anything is found.
 pub(crate) fn check(session: &mut Session, check: &Check, format: Format) -> Result<()> {
     let depth = if check.deep { Depth::Deep } else { Depth::Quick };
-    let report = session.db()?.check(depth)?;
+    let bar = Working::of("checking", 1);
+    let begun = Instant::now();
+    let mut told = begun;
+    let report = session.db()?.check_with(depth, |CheckProgress { pages, total, .. }| {
+        // Not after every page: there are tens of thousands a second.
+        if told.elapsed() >= INTERVAL {
+            told = Instant::now();
+            let rate = (pages as f64 / begun.elapsed().as_secs_f64()) as u64;
+            bar.set_total(total.max(pages));
+            bar.at(pages);
+            bar.say(|| format!("checked {} pages ({}/s)", grouped(pages), grouped(rate)));
+        }
+        if signals::interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    drop(bar);
+    let report = report?;
     write(&mut session.out, &report, format)?;
     match report.findings.len() {
         0 => Ok(()),

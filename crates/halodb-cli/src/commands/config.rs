@@ -17,6 +17,9 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> R
         Command::Show { origin } => show(session, *origin, format),
         Command::Explain { key } => {
             let text = Config::explain(key)?;
+            if format.is_json() {
+                return session.out.line(json!({ "key": key, "text": text.trim_end() }).to_string());
+            }
             session.out.line(text.trim_end())
         }
         Command::Init { path } => init(session, path),

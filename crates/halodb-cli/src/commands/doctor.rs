@@ -3,7 +3,7 @@
 
 use crate::args::Doctor;
 use crate::failure::{Failure, Result};
-use crate::output::{Format, Out, grouped};
+use crate::output::{Format, Out, Working, grouped};
 use crate::session::Session;
 use halodb::{Ailment, BehindGaps, Diagnosis, Health};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 pub(crate) fn run(session: &mut Session, doctor: &Doctor, format: Format) -> Result<()> {
     let directory = session.place.directory()?;
     let behind_gaps = if doctor.stop_at_gap { BehindGaps::Leave } else { BehindGaps::Use };
+    let working = Working::on(if doctor.salvage.is_some() { "salvaging" } else { "reading everything" });
     let (diagnosis, saved) = match &doctor.salvage {
         None => (halodb::doctor(&directory)?, None),
         Some(into) => {
@@ -19,6 +20,7 @@ pub(crate) fn run(session: &mut Session, doctor: &Doctor, format: Format) -> Res
             (report.diagnosis, Some((into, report.keys)))
         }
     };
+    drop(working);
     if format.is_json() {
         let mut answer = as_json(&diagnosis);
         if let Some((into, keys)) = saved {

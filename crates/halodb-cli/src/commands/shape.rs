@@ -1,9 +1,9 @@
-//! `stats` and `tree`: how large everything is and what the trees look like.
+//! `stats` and `tree`: how large everything is and what the trees look like. On a terminal bars show how full pages are.
 
 use super::table::{Table, Unit};
 use crate::args::Tree;
-use crate::failure::Result;
-use crate::output::{Format, Out, grouped};
+use crate::failure::{Failure, Result};
+use crate::output::{Format, Out, bar, grouped};
 use crate::session::Session;
 use halodb::PartitionShape;
 use halodb::btree::LevelShape;
@@ -42,9 +42,20 @@ pub(crate) fn stats(session: &mut Session, format: Format) -> Result<()> {
         .write(&mut session.out, format)
 }
 
-/// `tree [--depth N]`: levels, pages, fill of each partition.
+/// Characters of a bar.
+const BAR: usize = 20;
+
+/// `tree [--depth N] [--partition N]`: levels, pages, fill of each partition.
 pub(crate) fn tree(session: &mut Session, tree: &Tree, format: Format) -> Result<()> {
-    let shapes = session.db()?.shape()?;
+    let db = session.db()?;
+    let partitions = db.stats().partitions;
+    if let Some(partition) = tree.partition.filter(|partition| *partition >= partitions) {
+        return Err(Failure::usage(format!(
+            "there is no partition {partition}: the database has {partitions}, from 0 on"
+        )));
+    }
+    let mut shapes = db.shape()?;
+    shapes.retain(|shape| tree.partition.is_none_or(|partition| partition == shape.partition));
     let depth = tree.depth.unwrap_or(usize::MAX);
     if format.is_json() {
         let all: Vec<Value> = shapes.iter().map(|shape| as_json(shape, depth)).collect();
@@ -72,17 +83,33 @@ fn write_text(out: &mut Out, shape: &PartitionShape, depth: usize) -> Result<()>
         grouped(shape.unmerged),
     ))?;
     out.line(format!("  {}", shape.path.display()))?;
-    for level in shape.levels.iter().take(depth) {
-        let kind = if level.level == 0 { "leaves" } else { "branches" };
+    if shape.levels.is_empty() {
+        return out.line("  no page: the tree is empty");
+    }
+    for (i, level) in shape.levels.iter().take(depth).enumerate() {
+        // The root is drawn as the trunk, each level below as a branch of the one above.
+        let indent = match i {
+            0 => String::new(),
+            _ => format!("{}└ ", "  ".repeat(i - 1)),
+        };
+        let kind = match (i, level.level) {
+            (0, 0) => "root, a leaf",
+            (0, _) => "root",
+            (_, 0) => "leaves",
+            _ => "branches",
+        };
+        let percent = fill_percent(level);
+        let bar = if out.terminal { format!("  {}", bar(percent / 100.0, BAR)) } else { String::new() };
+        let items = if level.level == 0 { "keys" } else { "children" };
         let mut line = format!(
-            "  level {} {kind:<8} {:>10} pages {:>13} entries  {:>5.1} % full",
-            level.level,
+            "  {:<26}{:>10} pages {:>13} {items:<8}{bar}  {percent:>5.1} % full",
+            format!("{indent}level {} {kind}", level.level),
             grouped(level.pages),
             grouped(level.entries),
-            fill_percent(level),
         );
         if level.extra_pages > 0 {
-            line.push_str(&format!("  + {} pages of large values and filters", grouped(level.extra_pages)));
+            let what = if level.level == 0 { "long values" } else { "filters" };
+            line.push_str(&format!("  + {} pages of {what}", grouped(level.extra_pages)));
         }
         out.line(line)?;
     }

@@ -1,8 +1,9 @@
-//! `space`: where every byte of the files is, and who holds back what could be used again.
+//! `space`: where every byte of the files is, and who holds back what could be used again. On a terminal a
+//! bar beside each part shows its share of all files.
 
 use super::table::bytes_for_people;
 use crate::failure::Result;
-use crate::output::{Format, Out};
+use crate::output::{Format, Out, bar};
 use crate::session::Session;
 use halodb::{HeldSnapshot, PartitionSpace, Space};
 use serde_json::{Map, Value, json};
@@ -24,6 +25,9 @@ const PARTS: [(&str, &str, Bytes); 11] = [
     ("ahead", "ahead for growth", |part| part.ahead),
     ("file", "page file", |part| part.file_bytes),
 ];
+
+/// Characters of a bar.
+const BAR: usize = 24;
 
 /// With more partitions people see the sums only.
 const MOST_COLUMNS: usize = 4;
@@ -48,17 +52,30 @@ fn others(space: &Space) -> [(&'static str, &'static str, u64); 4] {
     ]
 }
 
+fn percent(bytes: u64, total: u64) -> f64 {
+    bytes as f64 / total.max(1) as f64 * 100.0
+}
+
 fn write_text(out: &mut Out, space: &Space) -> Result<()> {
+    let out_is_terminal = out.terminal;
     let parts = if space.partitions.len() <= MOST_COLUMNS { &space.partitions[..] } else { &[] };
+    // A pipe never sees a bar.
+    let total = space.total();
+    let share = |bytes: u64| match out_is_terminal {
+        true => format!("  {}{:>5.1} %", bar(bytes as f64 / total.max(1) as f64, BAR), percent(bytes, total)),
+        false => String::new(),
+    };
     let header: String = parts.iter().map(|part| format!("{:>12}", format!("p{:03}", part.partition))).collect();
     out.line(format!("{:<26}{:>12}{header}", "", "all"))?;
     for (_, name, bytes) in PARTS {
         let sum: u64 = space.partitions.iter().map(bytes).sum();
         let each: String = parts.iter().map(|part| format!("{:>12}", bytes_for_people(bytes(part)))).collect();
-        out.line(format!("{name:<26}{:>12}{each}", bytes_for_people(sum)))?;
+        out.line(format!("{name:<26}{:>12}{each}{}", bytes_for_people(sum), share(sum)))?;
     }
     for (_, name, bytes) in others(space) {
-        out.line(format!("{name:<26}{:>12}", bytes_for_people(bytes)))?;
+        let columns = " ".repeat(12 * parts.len());
+        let line = format!("{name:<26}{:>12}{columns}{}", bytes_for_people(bytes), share(bytes));
+        out.line(line.trim_end())?;
     }
     let memory: u64 = space.partitions.iter().map(|part| part.memtable_bytes).sum();
     out.line(format!("{:<26}{:>12}", "in memory, unmerged", bytes_for_people(memory)))?;

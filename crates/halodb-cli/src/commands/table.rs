@@ -1,5 +1,6 @@
 //! A table of names and numbers, aligned for people or as JSON or CSV for programs.
 
+use crate::dates;
 use crate::failure::Result;
 use crate::output::{Format, Out, grouped};
 use serde_json::{Map, Value, json};
@@ -11,6 +12,8 @@ pub(crate) enum Unit {
     Count,
     /// Bytes, also in KiB, MiB, GiB.
     Bytes,
+    /// Milliseconds since 1970: people see the date, and the name without its unit.
+    Moment,
 }
 
 /// Names and numbers in the order they are shown.
@@ -43,10 +46,14 @@ impl Table {
             }
             return Ok(());
         }
-        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        let name_of = |name: &str, unit| match unit {
+            Unit::Moment => name.strip_suffix("_ms").unwrap_or(name).replace('_', " "),
+            _ => name.replace('_', " "),
+        };
+        let width = self.0.iter().map(|(name, _, unit)| name_of(name, *unit).len()).max().unwrap_or(0);
         for (name, value, unit) in self.0 {
             let shown = shown(&value, unit);
-            let name = name.replace('_', " ");
+            let name = name_of(name, unit);
             out.line(format!("{name:<width$}  {shown}"))?;
         }
         Ok(())
@@ -72,6 +79,7 @@ fn shown(value: &Value, unit: Unit) -> String {
     match (value, value.as_u64(), unit) {
         (_, Some(bytes), Unit::Bytes) => bytes_for_people(bytes),
         (_, Some(number), Unit::Count) => grouped(number),
+        (_, Some(ms), Unit::Moment) => dates::show(ms),
         (Value::String(text), ..) => text.clone(),
         (other, ..) => other.to_string(),
     }
@@ -93,6 +101,14 @@ mod tests {
         check(Format::Text, "keys       64,298\nlog bytes  1.5 MiB\n");
         check(Format::Json, "{\"keys\":64298,\"log_bytes\":1572864}\n");
         check(Format::Csv, "name,value\nkeys,64298\nlog_bytes,1572864\n");
+    }
+
+    #[test]
+    fn moments_are_dates_for_people_and_milliseconds_for_programs() {
+        let table = || Table::default().number("backup_time_ms", 1_700_000_000_000, Unit::Moment);
+        let text = |format| String::from_utf8(written(false, |out| table().write(out, format))).unwrap();
+        assert_eq!(text(Format::Text), "backup time  2023-11-14 22:13:20 UTC\n");
+        assert_eq!(text(Format::Json), "{\"backup_time_ms\":1700000000000}\n");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Looking after a database: numbers, shape, check.
 
-use halodb_partition::{CheckReport, Depth, PartitionShape, Stats};
+use std::ops::ControlFlow;
+
+use halodb_partition::{CheckProgress, CheckReport, Depth, PartitionShape, Stats};
 
 use super::Db;
 use crate::Result;
@@ -50,6 +52,29 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn check(&self, depth: Depth) -> Result<CheckReport> {
-        Ok(self.inner.entered()?.set.check(depth)?)
+        self.check_with(depth, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Db::check`], telling after each page how far it is. With [`ControlFlow::Break`] it ends early.
+    ///
+    /// # Errors
+    /// As [`Db::check`]; `Cancelled` if `progress` ended it.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// # db.put("a", "1")?;
+    /// # db.flush()?;
+    /// let ended = db.check_with(halodb::Depth::Quick, |_| ControlFlow::Break(()));
+    /// assert_eq!(ended.unwrap_err().kind(), halodb::ErrorKind::Cancelled);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check_with(
+        &self,
+        depth: Depth,
+        progress: impl FnMut(CheckProgress) -> ControlFlow<()>,
+    ) -> Result<CheckReport> {
+        Ok(self.inner.entered()?.set.check_with(depth, progress)?)
     }
 }
