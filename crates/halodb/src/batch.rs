@@ -61,6 +61,14 @@ impl Batch {
     }
 
     /// Sets a key. An illegal key or value is reported by [`commit`](Batch::commit).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("a", "2").commit()?;
+    /// assert_eq!(db.get("a")?.as_deref(), Some(&b"2"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.add_put(self.keys.id, key.as_ref(), value.as_ref());
         self.enlist_own();
@@ -69,6 +77,16 @@ impl Batch {
 
     /// Sets a key that is to live for a time, which begins now. [`Ttl::Keep`] is refused by [`commit`](Batch::commit): a
     /// batch reads nothing.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::{Ttl, TtlState};
+    /// use std::time::Duration;
+    /// db.batch().put_ttl("session", "Ada", Ttl::After(Duration::from_secs(600))).commit()?;
+    /// assert!(matches!(db.ttl("session")?, TtlState::In(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_ttl(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Ttl) -> Self {
         let value = value.as_ref();
         let Some(at_ms) = ttl.expires_at_ms(self.keys.inner.engine.now_ms()) else {
@@ -85,6 +103,14 @@ impl Batch {
     }
 
     /// Removes a key; nothing happens if it is absent.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").delete("a").delete("never").commit()?;
+    /// assert!(db.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
         self.add_delete(self.keys.id, key.as_ref());
         self.enlist_own();
@@ -109,6 +135,16 @@ impl Batch {
     }
 
     /// Removes a key of another keyspace; nothing happens if it is absent.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("1", "Ada")?;
+    /// db.batch().put("deleted", "1").delete_in(&users, "1").commit()?;
+    /// assert!(users.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete_in(mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Self {
         self.add_delete(keyspace.id, key.as_ref());
         self.enlist(keyspace);
@@ -174,22 +210,52 @@ impl Batch {
     }
 
     /// Sets how durable this batch is when its commit is answered.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::Durability;
+    /// let commit = db.batch().put("k", "v").durability(Durability::Memory).commit()?;
+    /// db.wait_durable(commit.seq)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
     /// Number of operations in it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert_eq!(db.batch().put("a", "1").delete("b").len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.inner.len()
     }
 
     /// Whether there is none.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert!(db.batch().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.inner.is_empty()
     }
 
     /// Bytes that it takes in the log.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert!(db.batch().put("key", "value").len_bytes() >= 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len_bytes(&self) -> usize {
         self.inner.len_bytes()
     }
@@ -198,6 +264,15 @@ impl Batch {
     /// answers with the last sequence number.
     ///
     /// Waits while memory is full of writes that are not merged yet.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let commit = db.batch().put("a", "1").commit()?;
+    /// assert_eq!(commit.seq, db.last_seq());
+    /// assert!(db.batch().put("", "an illegal key").commit().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` for the first illegal key or value that was put in; nothing was written then. Otherwise those of

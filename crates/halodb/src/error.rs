@@ -291,6 +291,57 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_has_a_sentence_a_hint_or_a_reason_for_none_and_says_whether_to_try_again() {
+        /// Whether the call may succeed later, and whether there is something to do about it. A kind that is not listed does not
+        /// compile.
+        fn expected(kind: ErrorKind) -> (bool, bool) {
+            match kind {
+                ErrorKind::Busy | ErrorKind::Conflict | ErrorKind::Full | ErrorKind::Locked => (true, true),
+                // The sentence of the first says all, the second was asked for, and the third depends on its cause.
+                ErrorKind::InvalidInput | ErrorKind::Cancelled | ErrorKind::Io => (false, false),
+                ErrorKind::NotADatabase | ErrorKind::NotFound | ErrorKind::NoKeyspace => (false, true),
+                ErrorKind::Corrupt | ErrorKind::Poisoned | ErrorKind::Lost | ErrorKind::TooOld => (false, true),
+                ErrorKind::ManifestMissing | ErrorKind::Version | ErrorKind::Config => (false, true),
+                ErrorKind::Closed | ErrorKind::Forked => (false, true),
+            }
+        }
+        const ALL: [ErrorKind; 19] = [
+            ErrorKind::InvalidInput,
+            ErrorKind::NotADatabase,
+            ErrorKind::NotFound,
+            ErrorKind::NoKeyspace,
+            ErrorKind::Corrupt,
+            ErrorKind::Io,
+            ErrorKind::Locked,
+            ErrorKind::Poisoned,
+            ErrorKind::Conflict,
+            ErrorKind::Busy,
+            ErrorKind::Full,
+            ErrorKind::Lost,
+            ErrorKind::TooOld,
+            ErrorKind::ManifestMissing,
+            ErrorKind::Version,
+            ErrorKind::Config,
+            ErrorKind::Closed,
+            ErrorKind::Forked,
+            ErrorKind::Cancelled,
+        ];
+        for kind in ALL {
+            let error = Error::new(kind, "it failed");
+            assert_eq!((error.kind(), error.to_string()), (kind, "it failed".to_owned()));
+            assert_eq!((error.is_retryable(), error.hint().is_some()), expected(kind), "{kind:?}");
+            assert!(error.source().is_none(), "{kind:?} was found here");
+            assert_eq!(format!("{error:?}"), format!("{kind:?}: it failed"));
+            // The same as the cause of another one.
+            let cause = io::Error::other(error);
+            let outer = Error::io("cannot go on", cause);
+            assert_eq!((outer.kind(), outer.is_retryable()), (ErrorKind::Io, false));
+            let source = outer.source().expect("a cause").to_string();
+            assert_eq!((source.as_str(), outer.to_string().as_str()), ("it failed", "cannot go on"));
+        }
+    }
+
+    #[test]
     fn debug_shows_kind_sentence_and_causes() {
         let error = Error::io("cannot start a thread", io::Error::other("no more"));
         assert_eq!(format!("{error:?}"), "Io: cannot start a thread; because: no more");

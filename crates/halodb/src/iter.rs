@@ -64,11 +64,27 @@ impl Iter {
     }
 
     /// The keys alone. Cheaper than the pairs: values that lie in pages of their own are not read.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.iter().keys().next().expect("a key")?, b"k");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn keys(self) -> Keys {
         Keys { walk: self.walk }
     }
 
     /// The values alone.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.iter().values().next().expect("a value")?, "v");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn values(self) -> Values {
         Values { walk: self.walk }
     }

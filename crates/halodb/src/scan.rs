@@ -48,6 +48,15 @@ impl Scan {
 
     /// The next pair from the front: key and value.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// let mut scan = db.scan::<&str>(..);
+    /// assert_eq!(scan.next()?, Some((&b"k"[..], &b"v"[..])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// `Corrupt` or `Io` if a page cannot be read; `Closed`, once, if the database was closed when the scan was made.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend what the next step replaces")]
@@ -57,6 +66,15 @@ impl Scan {
     }
 
     /// The next pair from the back.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut scan = db.scan::<&str>(..);
+    /// assert_eq!(scan.next_back()?, Some((&b"b"[..], &b"2"[..])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Scan::next`].

@@ -144,11 +144,28 @@ impl Snapshot {
     }
 
     /// Sequence number of the newest write that it shows.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.snapshot().seq(), db.last_seq());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
     /// The value of a key.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.get("a")?.as_deref(), Some(&b"one"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`](crate::Keyspace::get); `Closed` if it was taken of a closed database (one taken earlier goes on).
@@ -159,6 +176,15 @@ impl Snapshot {
 
     /// Runs `f` on the value without copying it; `None` if the key is absent.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.get_with("b", <[u8]>::len)?, Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
@@ -166,7 +192,36 @@ impl Snapshot {
         Ok(self.view()?.get_with(key.as_bytes(), f)?)
     }
 
+    /// The value of a key, borrowed from the file's mapping or from memory without a copy, for as long as the snapshot is there.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// let values: Vec<&[u8]> = [snapshot.get_ref("a")?, snapshot.get_ref("b")?].into_iter().flatten().collect();
+    /// assert_eq!(values.concat(), b"onetwo");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn get_ref(&self, key: impl AsRef<[u8]>) -> Result<Option<&[u8]>> {
+        let key = self.space.encode(key.as_ref())?;
+        Ok(self.view()?.get_ref(key.as_bytes())?)
+    }
+
     /// The values of several keys, in their order, as [`Keyspace::multi_get`](crate::Keyspace::multi_get).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// let values = snapshot.multi_get(["c", "a"])?;
+    /// assert!(values[0].is_none() && values[1].is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -199,6 +254,16 @@ impl Snapshot {
 
     /// Whether a key is there.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// db.delete("a")?;
+    /// assert!(snapshot.contains("a")? && !db.contains("a")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
@@ -206,27 +271,75 @@ impl Snapshot {
     }
 
     /// All pairs in key order.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// db.clear()?;
+    /// assert_eq!(snapshot.iter().count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&self) -> Iter {
         self.pairs(Some(Span::all(self.space)))
     }
 
     /// The pairs whose key lies in `range`, in key order. An inverted range is empty.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.range("b"..).count(), 1);
+    /// assert_eq!(snapshot.range("b".."a").count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
         self.pairs(Span::of(self.space, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.prefix("b").values().next().expect("a pair")?, "two");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
         self.pairs(Span::prefix(self.space, prefix.as_ref()))
     }
 
     /// The pairs whose key lies in `range`, in key order, borrowed instead of copied. `..` in all its forms needs a type for
     /// its bounds: `scan::<&str>(..)`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// let mut scan = snapshot.scan::<&str>(..);
+    /// assert_eq!(scan.next_back()?, Some((&b"b"[..], &b"two"[..])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
         self.lent(Span::of(self.space, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order, borrowed instead of copied.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.scan_prefix("a").next()?, Some((&b"a"[..], &b"one"[..])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
         self.lent(Span::prefix(self.space, prefix.as_ref()))
     }
@@ -247,6 +360,15 @@ impl Snapshot {
 
     /// The pair with the smallest key.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.first()?.expect("two pairs").0, b"a");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn first(&self) -> Result<Option<(Key, Value)>> {
@@ -254,6 +376,15 @@ impl Snapshot {
     }
 
     /// The pair with the greatest key.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.last()?.expect("two pairs").0, b"b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -263,6 +394,15 @@ impl Snapshot {
 
     /// Exact number of keys. Cost: as [`Snapshot::count`].
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.len()?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn len(&self) -> Result<u64> {
@@ -270,6 +410,15 @@ impl Snapshot {
     }
 
     /// Whether there is no key. Stops at the first key: cheaper than `len`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let before = db.snapshot();
+    /// db.put("k", "v")?;
+    /// assert!(before.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -279,6 +428,15 @@ impl Snapshot {
 
     /// Exact number of keys in a range. Cost: as [`Keyspace::count`](crate::Keyspace::count).
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.count("a".."b")?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
@@ -286,6 +444,15 @@ impl Snapshot {
     }
 
     /// Exact number of keys that start with `prefix`. Cost: as [`Snapshot::count`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.count_prefix("b")?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -295,6 +462,15 @@ impl Snapshot {
 
     /// Exact number of keys below `key`, whether or not it is there itself. Cost: as [`Snapshot::count`].
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.rank("b")?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn rank(&self, key: impl AsRef<[u8]>) -> Result<u64> {
@@ -302,6 +478,15 @@ impl Snapshot {
     }
 
     /// The pair with exactly `i` keys below; `None` if there are not so many. Cost: as [`Keyspace::nth`](crate::Keyspace::nth).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.nth(1)?.expect("two pairs").0, b"b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].

@@ -91,6 +91,15 @@ impl Keyspace {
 impl Snapshot {
     /// How long a key will live from the time of the snapshot on, which stands still.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::TtlState;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.snapshot().ttl("k")?, TtlState::Never);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn ttl(&self, key: impl AsRef<[u8]>) -> Result<TtlState> {
@@ -99,11 +108,33 @@ impl Snapshot {
     }
 
     /// Whether any key of the database was ever written with an expiry. Cheap: nothing is read.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::Ttl;
+    /// use std::time::Duration;
+    /// assert!(!db.snapshot().has_time());
+    /// db.batch().put_ttl("k", "v", Ttl::After(Duration::from_secs(9))).commit()?;
+    /// assert!(db.snapshot().has_time());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn has_time(&self) -> bool {
         self.view().is_ok_and(|view| view.now_ms() != 0)
     }
 
     /// When a key expires by the machine's clock; `None` if it does not, or is absent.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::Ttl;
+    /// use std::time::{Duration, SystemTime};
+    /// let at = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    /// db.batch().put_ttl("k", "v", Ttl::At(at)).commit()?;
+    /// assert_eq!(db.snapshot().expires_at("k")?, Some(at));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Snapshot::get`].

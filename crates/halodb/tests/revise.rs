@@ -329,6 +329,76 @@ fn of_many_threads_each_key_is_popped_by_exactly_one() {
     }
 }
 
+/// The end is remembered from one pop to the next; what is put beyond it meanwhile must be found all the same.
+#[test]
+fn a_pop_finds_what_was_put_beyond_the_one_before() {
+    let (_disk, db) = common::memory();
+    let jobs = db.keyspace("jobs").unwrap();
+    let put = |keys: &[&str]| common::put_all_in(&jobs, keys);
+    let first = || jobs.pop_first().unwrap().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap());
+    let last = || jobs.pop_last().unwrap().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap());
+    put(&["c", "d", "e", "f"]);
+    assert_eq!((first().as_deref(), last().as_deref()), (Some("c"), Some("f")));
+    put(&["a", "b", "g"]);
+    assert_eq!((first().as_deref(), last().as_deref()), (Some("a"), Some("g")));
+    // What was popped, and is put again.
+    put(&["a"]);
+    assert_eq!((first().as_deref(), first().as_deref()), (Some("a"), Some("b")));
+    db.flush().unwrap();
+    put(&["0"]);
+    db.flush().unwrap();
+    assert_eq!((first().as_deref(), last().as_deref()), (Some("0"), Some("e")));
+    assert_eq!((first().as_deref(), first(), last()), (Some("d"), None, None));
+    // An end that was found empty.
+    put(&["x"]);
+    assert_eq!((last().as_deref(), first()), (Some("x"), None));
+    put(&["y", "z"]);
+    jobs.delete("y").unwrap();
+    assert_eq!((first().as_deref(), last()), (Some("z"), None));
+    jobs.batch().put("m", "").put("n", "").commit().unwrap();
+    jobs.delete_range("m"..="m").unwrap();
+    db.transaction(|tx| tx.keyspace(&jobs)?.put("k", "")).unwrap();
+    assert_eq!((first().as_deref(), first().as_deref(), first()), (Some("k"), Some("n"), None));
+}
+
+#[test]
+fn a_pop_does_not_step_over_all_that_was_popped_before() {
+    let (_disk, db) = common::memory();
+    let pops = 4000;
+    let batch = (0..pops).fold(db.batch(), |batch, i| batch.put(format!("{i:06}"), ""));
+    batch.durability(Durability::Memory).commit().unwrap();
+    let begun = std::time::Instant::now();
+    let shortest = |count: u32| {
+        let time = |_| {
+            let begun = std::time::Instant::now();
+            assert!(db.pop_first().unwrap().is_some());
+            begun.elapsed()
+        };
+        (0..count).map(time).min().expect("one at least")
+    };
+    let early = shortest(100);
+    (0..pops - 200).for_each(|_| assert!(db.pop_first().unwrap().is_some()));
+    let late = shortest(100);
+    assert!(late < 20 * early, "{early:?} at first, {late:?} at last, {:?} in all", begun.elapsed());
+    assert!(db.is_empty().unwrap());
+}
+
+#[test]
+fn a_change_that_others_always_prevent_is_given_up_on() {
+    let (_disk, db) = common::memory();
+    let mut calls = 0u32;
+    let error = db
+        .update("k", |_| {
+            calls += 1;
+            db.put("k", calls.to_string()).unwrap();
+            Some(b"mine".to_vec())
+        })
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
+    assert!(error.is_retryable() && error.hint().is_some());
+    assert_eq!((calls, db.get("k").unwrap().as_deref()), (256, Some(&b"256"[..])));
+}
+
 /// Each key is put once, so each is removed once: by a range delete that counted it, or it is still there.
 #[test]
 fn range_deletes_count_every_key_once_while_others_write() {

@@ -5,7 +5,8 @@ mod common;
 use common::{memory, on, put_all, text, tiny};
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::CrashMode;
-use halodb::{Durability, Error, ErrorKind, Key, Result, Value, WriteOptions};
+use halodb::{Condition, Durability, Error, ErrorKind, Key, Result, Ttl, TtlState, Value, WriteOptions};
+use std::time::Duration;
 
 fn keys(pairs: impl Iterator<Item = Result<(Key, Value)>>) -> Vec<String> {
     pairs.map(|pair| String::from_utf8(pair.unwrap().0.to_vec()).unwrap()).collect()
@@ -184,6 +185,93 @@ fn a_key_that_a_transaction_sets_and_removes_is_gone_whatever_others_did_to_it()
     db.put("k", "theirs").unwrap();
     tx.commit().unwrap();
     assert_eq!(common::keys(db.iter()), ["other"]);
+}
+
+#[test]
+fn what_a_transaction_sets_for_a_time_lives_so_long() {
+    let (_disk, db) = memory();
+    let hour = WriteOptions::new().ttl(Ttl::After(Duration::from_secs(3600)));
+    let left = |state: TtlState| matches!(state, TtlState::In(left) if left > Duration::from_secs(3500));
+    db.put("old", "for ever").unwrap();
+    let mut tx = db.begin().unwrap();
+    assert!(tx.put_with("new", "7", &hour).unwrap());
+    assert!(left(tx.ttl("new").unwrap()));
+    assert_eq!(tx.increment("new", 1).unwrap(), 8);
+    assert!(left(tx.ttl("new").unwrap()), "an expiry stays");
+    assert!(tx.put_with("new", "9", &WriteOptions::new().ttl(Ttl::Keep)).unwrap());
+    assert!(tx.expire("old", Ttl::After(Duration::from_secs(3600))).unwrap());
+    assert!(!tx.expire("never", Ttl::Never).unwrap());
+    assert!(!tx.put_with("old", "x", &WriteOptions::new().condition(Condition::IfAbsent)).unwrap());
+    assert!(!tx.put_with("never", "x", &WriteOptions::new().condition(Condition::IfPresent)).unwrap());
+    let durable = WriteOptions::new().durability(Durability::Sync);
+    assert_eq!(tx.put_with("k", "v", &durable).unwrap_err().kind(), ErrorKind::InvalidInput);
+    tx.put("gone", "1").unwrap();
+    assert!(tx.expire("gone", Ttl::After(Duration::ZERO)).unwrap());
+    assert_eq!((tx.get("gone").unwrap(), tx.ttl("gone").unwrap()), (None, TtlState::Missing));
+    tx.commit().unwrap();
+    assert_eq!(common::keys(db.iter()), ["new", "old"]);
+    assert!(left(db.ttl("new").unwrap()) && left(db.ttl("old").unwrap()));
+    assert_eq!(text(&db, "new").as_deref(), Some("9"));
+    db.transaction(|tx| tx.put("new", "10")).unwrap();
+    assert_eq!(db.ttl("new").unwrap(), TtlState::Never, "a put without a time is for ever");
+}
+
+#[test]
+fn what_expires_before_the_commit_is_a_conflict_and_never_a_change_of_what_is_seen() {
+    let (_disk, db) = memory();
+    db.put_with("lease", "mine", &WriteOptions::new().ttl(Ttl::After(Duration::from_millis(50)))).unwrap();
+    let mut tx = db.begin().unwrap();
+    assert_eq!(value(tx.get("lease").unwrap()).as_deref(), Some("mine"));
+    while db.contains("lease").unwrap() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(value(tx.get("lease").unwrap()).as_deref(), Some("mine"), "its time stands still");
+    assert_eq!((tx.len().unwrap(), tx.rank("m").unwrap()), (1, 1));
+    tx.put("done", "by the holder").unwrap();
+    assert_conflict(tx.commit());
+}
+
+#[test]
+fn keys_are_found_by_their_place_among_own_writes() {
+    let (_disk, db) = memory();
+    put_all(&db, &["b", "d", "f", "h"]);
+    let mut tx = db.begin().unwrap();
+    tx.put("a", "").unwrap();
+    tx.delete("b").unwrap();
+    tx.put("c", "").unwrap();
+    tx.put("d", "again").unwrap();
+    assert_eq!(tx.delete_range("g".."i").unwrap(), 1);
+    tx.put("g", "").unwrap();
+    let all = ["a", "c", "d", "f", "g"];
+    for (i, key) in all.iter().enumerate() {
+        assert_eq!(tx.nth(i as u64).unwrap().expect("a key").0, key.as_bytes());
+        assert_eq!(tx.rank(key).unwrap(), i as u64);
+    }
+    assert_eq!((tx.nth(5).unwrap(), tx.rank("z").unwrap()), (None, 5));
+    let found = tx.multi_get(["g", "h", "b", "f", "d"]).unwrap();
+    assert_eq!(
+        found.into_iter().map(value).collect::<Vec<_>>(),
+        [Some(""), None, None, Some("v"), Some("again")].map(|v| v.map(str::to_owned))
+    );
+}
+
+#[test]
+fn a_place_that_was_looked_up_conflicts_with_what_comes_before_it() {
+    let (_disk, db) = memory();
+    put_all(&db, &["b", "d"]);
+    let check = |write: &str, conflicts: bool| {
+        let mut tx = db.begin().unwrap();
+        assert_eq!(tx.nth(1).unwrap().expect("two keys").0, b"d");
+        tx.put("mark", "").unwrap();
+        db.put(write, "").unwrap();
+        let answer = tx.commit();
+        assert!(db.delete(write).unwrap());
+        assert_eq!(answer.is_err(), conflicts, "{write}: {answer:?}");
+        db.delete("mark").unwrap();
+    };
+    check("a", true);
+    check("c", true);
+    check("e", false);
 }
 
 #[test]

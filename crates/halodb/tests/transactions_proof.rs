@@ -6,11 +6,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::{assert_sound, on, text, tiny};
 use halodb::vfs::SimVfs;
 use halodb::vfs::sim::{CrashMode, Fault, Repeat};
-use halodb::{Db, Durability, ErrorKind, Result, Transaction, Value};
+use halodb::{Condition, Db, Durability, ErrorKind, Result, Transaction, Ttl, TtlState, Value, WriteOptions};
 use proptest::prelude::*;
 
 // Against a model: whatever a committed transaction was answered, it would have been answered at its commit as well.
@@ -27,6 +28,14 @@ enum Act {
     /// Steps from the front and from the back, as bits say, so many.
     Scan(u8, u8, u8, usize),
     Count(u8, u8),
+    MultiGet([u8; 3]),
+    Rank(u8),
+    Nth(u64),
+    /// With a time to live that no test lives to see the end of; the value says so.
+    PutFor(u8),
+    PutIfAbsent(u8),
+    /// 0: absent, 1: for ever, 2: for a time.
+    Ttl(u8),
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +58,20 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Clear),
         4 => (k(), k(), any::<u8>(), 0usize..12).prop_map(|(a, b, bits, steps)| Act::Scan(a, b, bits, steps)),
         1 => (k(), k()).prop_map(|(from, to)| Act::Count(from, to)),
+        1 => (k(), k(), k()).prop_map(|(a, b, c)| Act::MultiGet([a, b, c])),
+        1 => k().prop_map(Act::Rank),
+        2 => (0u64..12).prop_map(Act::Nth),
+        2 => k().prop_map(Act::PutFor),
+        1 => k().prop_map(Act::PutIfAbsent),
+        1 => k().prop_map(Act::Ttl),
     ]
+}
+
+/// What values end with that have a time to live.
+const FOR_A_TIME: &[u8] = b"for a time";
+
+fn timed(stamp: u32) -> Vec<u8> {
+    [&stamp.to_le_bytes(), FOR_A_TIME].concat()
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -103,6 +125,30 @@ fn in_model(model: &mut Model, act: &Act, stamp: u32) -> Answer {
             Answer::Pairs(steps(pairs, bits, count))
         }
         Act::Count(from, to) => Answer::Number(model.range(range(from, to)).count() as u64),
+        Act::MultiGet(keys) => {
+            let pair = |key: &u8| model.get(&name(*key)).map(|value| (name(*key), value.clone()));
+            Answer::Pairs(keys.iter().map(pair).collect())
+        }
+        Act::Rank(key) => Answer::Number(model.range(..name(key)).count() as u64),
+        Act::Nth(i) => {
+            Answer::Pairs(vec![model.iter().nth(i as usize).map(|(key, value)| (key.clone(), value.clone()))])
+        }
+        Act::PutFor(key) => {
+            model.insert(name(key), timed(stamp));
+            Answer::Was(true)
+        }
+        Act::PutIfAbsent(key) => {
+            let is_absent = !model.contains_key(&name(key));
+            if is_absent {
+                model.insert(name(key), stamp.to_le_bytes().to_vec());
+            }
+            Answer::Was(is_absent)
+        }
+        Act::Ttl(key) => Answer::Number(match model.get(&name(key)) {
+            None => 0,
+            Some(value) if !value.ends_with(FOR_A_TIME) => 1,
+            Some(_) => 2,
+        }),
     }
 }
 
@@ -126,6 +172,25 @@ fn in_transaction(tx: &mut Transaction, act: &Act, stamp: u32) -> Result<Answer>
             Answer::Pairs(pairs)
         }
         Act::Count(from, to) => Answer::Number(tx.count(name(from)..name(to))?),
+        Act::MultiGet(keys) => {
+            let values = tx.multi_get(keys.map(name))?;
+            Answer::Pairs(keys.iter().zip(values).map(|(key, value)| Some((name(*key), own(value?)))).collect())
+        }
+        Act::Rank(key) => Answer::Number(tx.rank(name(key))?),
+        Act::Nth(i) => Answer::Pairs(vec![tx.nth(i)?.map(|(key, value)| (key.to_vec(), own(value)))]),
+        Act::PutFor(key) => {
+            let hour = WriteOptions::new().ttl(Ttl::After(Duration::from_secs(3600)));
+            Answer::Was(tx.put_with(name(key), timed(stamp), &hour)?)
+        }
+        Act::PutIfAbsent(key) => {
+            let new = WriteOptions::new().condition(Condition::IfAbsent);
+            Answer::Was(tx.put_with(name(key), stamp.to_le_bytes(), &new)?)
+        }
+        Act::Ttl(key) => Answer::Number(match tx.ttl(name(key))? {
+            TtlState::Missing => 0,
+            TtlState::Never => 1,
+            TtlState::In(_) => 2,
+        }),
     })
 }
 
@@ -165,7 +230,12 @@ fn run(db: &Db, ops: &[Op]) {
                         let mut after = model.clone();
                         let again: Vec<_> = acts.iter().map(|(act, at, _)| in_model(&mut after, act, *at)).collect();
                         // Others may conflict with whatever it touched, although it changed nothing in the end.
-                        let reads = |act: &Act| matches!(act, Act::Get(_) | Act::Scan(..) | Act::Count(..));
+                        let reads = |act: &Act| match act {
+                            Act::Get(_) | Act::Scan(..) | Act::Count(..) => true,
+                            Act::MultiGet(_) | Act::Rank(_) | Act::Nth(_) | Act::Ttl(_) => true,
+                            Act::Put(_) | Act::PutFor(_) | Act::PutIfAbsent(_) => false,
+                            Act::Delete(_) | Act::DeleteRange(..) | Act::Clear => false,
+                        };
                         changes += usize::from(!acts.iter().all(|(act, ..)| reads(act)));
                         // One that wrote nothing is true as of its beginning.
                         if sees != base || acts.iter().any(|(act, ..)| matches!(act, Act::Clear)) {

@@ -36,7 +36,7 @@
 //!
 //! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
-//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth`, `written` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
 //! `salvage` (what is left of a damaged one) · `inspect` (files as bytes) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
 
@@ -92,6 +92,7 @@ mod sync;
 mod validate;
 mod value;
 mod version;
+mod written;
 
 pub use backup_file::BackupReport;
 pub use backup_place::Existing;
@@ -124,3 +125,4 @@ pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use stats::{PartitionShape, Stats};
 pub use validate::Validated;
 pub use value::Value;
+pub use written::Written;

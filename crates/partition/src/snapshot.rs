@@ -149,6 +149,18 @@ impl Snapshot {
         }
     }
 
+    /// The value of a key, borrowed from where it lies as long as the snapshot.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page cannot be read.
+    pub fn get_ref(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        let (part, hash) = self.part_of(key);
+        match part.in_memory(hash, key, self.lsn) {
+            Some(found) => Ok(found.entry.live_value(self.now_ms)),
+            None => self.in_tree(part, hash, key),
+        }
+    }
+
     /// A cursor over all partitions in key order; it owns a clone of the snapshot.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.clone())

@@ -298,14 +298,18 @@ impl<E: Engine> Session<E> {
         if self.transactions.is_empty() {
             return Ok(());
         }
-        let Begun { open, reads, sees, changed, touched } =
+        let Begun { open, reads, sees, mut changed, mut touched } =
             self.transactions.remove(usize::from(number) % self.transactions.len());
         let found = E::read(&open, &reads)?;
         transactions::compare(&reads, &found, &sees).or_else(wrong)?;
         let at = self.disk.ops();
         self.engine()?;
         self.history.submit(writes, at);
-        match self.engine()?.finish(open, &reads, writes, level) {
+        changed |= transactions::lapsed(&reads, &sees, self.time_ms);
+        let answer = self.engine()?.finish(open, &reads, writes, level);
+        // Time may have gone on with the commit, before or after it was judged.
+        touched |= transactions::lapsed(&reads, &sees, self.engine()?.time_ms());
+        match answer {
             Ok(Ended::Committed) => {
                 transactions::judge(Ended::Committed, changed, touched, &reads).or_else(wrong)?;
                 self.settle(writes, level, Ok(()))

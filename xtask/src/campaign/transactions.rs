@@ -1,8 +1,9 @@
 //! Transactions in workloads: what they read, how they end, and which end is right.
 //!
 //! A workload begins a transaction with its reads, goes on with other steps, and ends it later with its writes. In between
-//! the oracle notes whether any commit changed what the reads find: then the end must not be a commit. If no commit was about
-//! anything that was read it must not be a conflict. That too much was written to tell is always allowed.
+//! the oracle notes whether any commit changed what the reads find: then the end must not be a commit, nor if something that
+//! they found has expired. If no commit was about anything that was read, and nothing of it has expired, it must not be a
+//! conflict. That too much was written to tell is always allowed.
 
 use super::engine::{Answer, Pair};
 use super::ops::{self, Profile, Write};
@@ -64,6 +65,12 @@ pub fn expected(pairs: &Pairs, read: Read) -> Vec<Pair> {
     };
     let found = oracle::within(pairs, Bound::Included(&from), end(to.as_deref()));
     found.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+/// Whether anything that the reads found in a state has expired by a time; at 0 nothing has.
+pub fn lapsed(reads: &[Read], saw: &Pairs, time_ms: u64) -> bool {
+    let has_expired = |value: &[u8]| matches!(ops::expires_at_ms(value), at_ms @ 1.. if at_ms <= time_ms);
+    reads.iter().flat_map(|read| expected(saw, *read)).any(|(_, value)| has_expired(&value))
 }
 
 /// Whether any of the writes is to what was read, there or not.
@@ -164,6 +171,23 @@ pub fn none<T>() -> Answer<T> {
 mod tests {
     use super::*;
     use crate::campaign::ops::{CLEAR, Val};
+
+    #[test]
+    fn what_was_read_and_has_expired_since_is_noticed() {
+        let mut saw = Pairs::new();
+        oracle::apply(
+            &mut saw,
+            &[Write::PutUntil(1, Val { len: 1, fill: 1 }, 50), Write::Put(2, Val { len: 1, fill: 1 })],
+        );
+        let check = |reads: &[Read], after_ms: u64, expected: bool| {
+            assert_eq!(lapsed(reads, &saw, ops::START_MS + after_ms), expected, "{reads:?} {after_ms}");
+        };
+        check(&[Read::Key(1)], 49, false);
+        check(&[Read::Key(1)], 50, true);
+        check(&[Read::Key(2), Read::Key(3)], 50, false);
+        check(&[Read::Range(CLEAR, None)], 50, true);
+        assert!(!lapsed(&[Read::Key(1)], &saw, 0), "there is no time");
+    }
 
     #[test]
     fn writes_meet_what_was_read_and_nothing_beside_it() {

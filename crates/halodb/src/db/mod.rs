@@ -25,7 +25,7 @@ use parking_lot::{Mutex, RwLockReadGuard};
 
 use crate::builder::Builder;
 use crate::engine::Engine;
-use crate::keyspace::Member;
+use crate::keyspace::{Edges, Lens, Member};
 use crate::pins::Pins;
 use crate::space_id::SpaceId;
 use crate::trace::event;
@@ -69,6 +69,10 @@ pub(crate) struct Inner {
     pub(crate) pins: Arc<Pins>,
     /// The keyspaces that were opened.
     open: keyspaces::Open,
+    /// Where pops begin.
+    pub(crate) edges: Edges,
+    /// What was counted last.
+    pub(crate) lens: Lens,
 }
 
 /// Whether threads run, or how the database was closed.
@@ -131,7 +135,8 @@ impl Db {
         let Parts { engine, workers, path, space, durability, report, owner } = parts;
         let life = Mutex::new(Life::Open(workers));
         let (pins, open) = (Arc::default(), keyspaces::Open::default());
-        let inner = Arc::new(Inner { engine, path, durability, report, owner, life, pins, open });
+        let (edges, lens) = (Edges::default(), Lens::default());
+        let inner = Arc::new(Inner { engine, path, durability, report, owner, life, pins, open, edges, lens });
         Db { keys: Keyspace::new(inner, space, None) }
     }
 

@@ -1,19 +1,23 @@
 //! [`Keyspace`]: the handle of one keyspace, and what all its calls go through: whether it is still there.
 //!
 //! A [`Db`](crate::Db) is the handle of the default keyspace, so every method on data is here and nowhere else: `read.rs`,
-//! `write.rs`, `range.rs`, `revise.rs`, `transact.rs`.
+//! `write.rs`, `range.rs`, `revise.rs`, `ends.rs`, `transact.rs`.
 //!
 //! Membership. A keyspace may be dropped while others write to it. Every write to a named keyspace therefore carries the
 //! condition that its entry in the catalogue is present, which the engine judges in the section in which the write gets its
 //! number: a write is before the drop, which then removes it, or it is refused. Reads look at a flag that the drop sets
 //! before it returns. The default keyspace cannot be dropped, and pays for none of this.
 
+mod ends;
+mod lens;
 mod range;
 mod read;
 pub(crate) mod revise;
 mod transact;
 mod write;
 
+pub(crate) use ends::Edges;
+pub(crate) use lens::Lens;
 pub(crate) use range::half_open;
 
 pub(crate) use revise::sum;

@@ -3,6 +3,8 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use halodb_partition as partition;
+
 use super::Keyspace;
 use crate::snapshot::multi_get;
 use crate::span::Span;
@@ -12,6 +14,15 @@ impl Keyspace {
     /// The value of a key; `None` if it is absent.
     ///
     /// Looks into the memtables and into one tree; blocks nobody. The value is a copy; see [`Keyspace::get_with`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.get("k")?.as_deref(), Some(&b"v"[..]));
+    /// assert_eq!(db.get("another")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` for an empty key or one above the limit, `Corrupt`, `Io`, `Closed`, `NoKeyspace`.
@@ -62,6 +73,14 @@ impl Keyspace {
 
     /// Whether a key is there. Costs as [`Keyspace::get`] without the copy.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "")?;
+    /// assert!(db.contains("k")? && !db.contains("another")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
@@ -72,6 +91,17 @@ impl Keyspace {
     ///
     /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
     /// error `Closed` once.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut pairs = db.iter();
+    /// db.put("c", "3")?;
+    /// assert_eq!(pairs.next_back().expect("two pairs")?.0, b"b");
+    /// assert_eq!(pairs.count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&self) -> Iter {
         self.pairs(Some(Span::all(self.id)))
     }
@@ -117,11 +147,31 @@ impl Keyspace {
     }
 
     /// The pairs whose key lies in `range`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "one").put("b", "two").commit()?;
+    /// let mut scan = db.scan("b"..);
+    /// assert_eq!(scan.next()?, Some((&b"b"[..], &b"two"[..])));
+    /// assert_eq!(scan.next()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
         self.lent(Span::of(self.id, range))
     }
 
     /// The pairs whose key starts with `prefix`, in key order, of one moment, borrowed instead of copied: see [`Scan`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("user/1", "Ada").put("visits", "7").commit()?;
+    /// let mut scan = db.scan_prefix("user/");
+    /// assert_eq!(scan.next()?, Some((&b"user/1"[..], &b"Ada"[..])));
+    /// assert_eq!(scan.next()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
         self.lent(Span::prefix(self.id, prefix.as_ref()))
     }
@@ -135,6 +185,14 @@ impl Keyspace {
 
     /// The pair with the smallest key.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// assert_eq!(db.first()?.expect("two pairs").0, b"a");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn first(&self) -> Result<Option<(Key, Value)>> {
@@ -143,21 +201,54 @@ impl Keyspace {
 
     /// The pair with the greatest key.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// assert_eq!(db.last()?.expect("two pairs").0, b"b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn last(&self) -> Result<Option<(Key, Value)>> {
         self.moment().last()
     }
 
-    /// Exact number of keys. Cost: as [`Keyspace::count`].
+    /// Exact number of keys. Cost: as [`Keyspace::count`]; next to nothing if nothing was written since the last call.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").delete("a").commit()?;
+    /// assert_eq!(db.len()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn len(&self) -> Result<u64> {
-        self.moment().len()
+        let view = self.view()?;
+        if let Some(known) = self.inner.lens.get(self.id, &view) {
+            return Ok(known);
+        }
+        let all = Span::all(self.id);
+        let (from, to) = all.bounds();
+        let keys = view.count(from, to)?;
+        self.inner.lens.set(self.id, &view, keys);
+        Ok(keys)
     }
 
     /// Whether there is no key. Stops at the first key: cheaper than [`Keyspace::len`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// assert!(db.is_empty()?);
+    /// db.put("k", "")?;
+    /// assert!(!db.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`].
@@ -187,6 +278,14 @@ impl Keyspace {
 
     /// Exact number of keys that start with `prefix`. Cost: as [`Keyspace::count`].
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("user/1", "").put("user/2", "").put("visits", "").commit()?;
+    /// assert_eq!(db.count_prefix("user/")?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
@@ -213,6 +312,15 @@ impl Keyspace {
     /// The pair with exactly `i` keys below; `None` if there are not so many. It is found by counting: a few dozen times what
     /// [`Keyspace::count`] costs, some hundred microseconds for millions of keys.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "").put("b", "").commit()?;
+    /// assert_eq!(db.nth(1)?.expect("two keys").0, b"b");
+    /// assert_eq!(db.nth(2)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn nth(&self, i: u64) -> Result<Option<(Key, Value)>> {
@@ -222,15 +330,29 @@ impl Keyspace {
     /// A consistent view of everything that is visible now, in this keyspace; [`Snapshot::keyspace`] gives the others at the
     /// same moment. Of a closed database: one that answers `Closed`; of a dropped keyspace: `NoKeyspace`. As long as it or a
     /// clone lives, [`Db::space`](crate::Db::space) names it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "1")?;
+    /// let before = db.snapshot();
+    /// db.put("k", "2")?;
+    /// assert_eq!(before.get("k")?.as_deref(), Some(&b"1"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn snapshot(&self) -> Snapshot {
-        self.moment().held(&self.inner.pins)
+        self.of_view(partition::Snapshot::for_scans).held(&self.inner.pins)
     }
 
     /// A snapshot for one call.
     fn moment(&self) -> Snapshot {
+        self.of_view(std::convert::identity)
+    }
+
+    fn of_view(&self, prepare: impl FnOnce(partition::Snapshot) -> partition::Snapshot) -> Snapshot {
         let (id, path) = (self.id, Arc::clone(&self.inner.path));
         match self.view() {
-            Ok(view) => Snapshot::new(view.for_scans(), id, path),
+            Ok(view) => Snapshot::new(prepare(view), id, path),
             Err(error) => Snapshot::refused(&error, self.inner.engine.set.visible().0, id, path),
         }
     }

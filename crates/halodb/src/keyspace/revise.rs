@@ -8,14 +8,14 @@
 //!
 //! Nothing is locked while a user's closure runs. The keyspace's entry in the catalogue is part of what was read.
 
-use std::ops::Bound;
+use std::hash::BuildHasher;
+use std::time::Duration;
 
 use halodb_partition::{self as partition, Durability, Life, Lsn, ReadSet, Validated};
 
 use super::Keyspace;
 use crate::space_id::{EncodedKey, check_value};
-use crate::span::Span;
-use crate::{Cas, Error, ErrorKind, Key, Result, Update, Value};
+use crate::{Cas, Error, ErrorKind, Result, Update, Value};
 
 /// What one attempt wants.
 pub(crate) enum Wish<T> {
@@ -25,18 +25,18 @@ pub(crate) enum Wish<T> {
     Keep(T),
 }
 
-/// Which end of a keyspace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    First,
-    Last,
-}
+/// How often a change is tried that others keep preventing.
+const ATTEMPTS: u32 = 256;
+/// Attempts that follow without a pause: with many threads at one key, each fails because another one succeeds.
+const UNPAUSED: u32 = 64;
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 impl Keyspace {
     /// Sets a key; the value that it had before, if it was there. No other write comes between.
     ///
     /// # Errors
-    /// As [`Keyspace::put`], and `Corrupt`.
+    /// As [`Keyspace::put`], and `Corrupt`. `Conflict` if others wrote the key 256 times, each time between the look at it and
+    /// the write; nothing was done.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -102,7 +102,7 @@ impl Keyspace {
     /// Sets a key to what `f` makes of its value; `None` stands for "absent" on both sides, and giving back what was there
     /// writes nothing. An expiry that the key has stays.
     ///
-    /// `f` runs again if somebody else wrote the key meanwhile, so it should be quick and only compute. It may be shown values
+    /// `f` runs again if somebody else wrote the key meanwhile, up to 256 times, so it should be quick and only compute. It may be shown values
     /// that other threads are just writing. Nothing is locked while it runs.
     ///
     /// # Errors
@@ -154,60 +154,6 @@ impl Keyspace {
         })?
     }
 
-    /// Removes the pair with the smallest key and gives it; `None` if there is no key. Of several threads that do so at the same
-    /// time each gets another pair.
-    ///
-    /// Cost: as [`Keyspace::first`], which steps over the keys that were removed at this end and are not merged yet.
-    ///
-    /// # Errors
-    /// As [`Keyspace::insert`].
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let db = halodb::Db::open(dir.path())?;
-    /// let jobs = db.keyspace("jobs")?;
-    /// jobs.batch().put("0001", "sweep").put("0002", "cook").commit()?;
-    /// let (_, job) = jobs.pop_first()?.expect("two jobs");
-    /// assert_eq!(&job[..], b"sweep");
-    /// assert_eq!(jobs.len()?, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn pop_first(&self) -> Result<Option<(Key, Value)>> {
-        self.pop(End::First)
-    }
-
-    /// As [`Keyspace::pop_first`], at the other end.
-    ///
-    /// # Errors
-    /// As [`Keyspace::insert`].
-    pub fn pop_last(&self) -> Result<Option<(Key, Value)>> {
-        self.pop(End::Last)
-    }
-
-    fn pop(&self, end: End) -> Result<Option<(Key, Value)>> {
-        let all = Span::all(self.id);
-        let (start, stop) = all.bounds();
-        self.revise(|newest, reads| {
-            let mut cursor = newest.cursor();
-            match end {
-                End::First => cursor.seek(&self.id.start())?,
-                End::Last => cursor.seek_back(&self.id.end())?,
-            }
-            let Some(key) = cursor.key().filter(|key| all.is_above_lower(key) && all.is_below_upper(key)) else {
-                return Ok(Wish::Keep(None));
-            };
-            // Nothing may have come before it, or gone.
-            match end {
-                End::First => reads.add_range(start, Bound::Included(key)),
-                End::Last => reads.add_range(Bound::Included(key), stop),
-            }
-            let mut batch = partition::Batch::new();
-            batch.delete(key);
-            let pair = (Key::from(self.id.decode(key)), Value::from(cursor.value()?.unwrap_or_default()));
-            Ok(Wish::Write(batch, Some(pair)))
-        })
-    }
-
     /// [`Keyspace::revise`] of one key.
     fn revise_key<T>(
         &self,
@@ -225,7 +171,10 @@ impl Keyspace {
     }
 
     /// Lets `decide` look at the newest state until nobody wrote what it read before its wish was fulfilled.
-    fn revise<T>(&self, decide: impl FnMut(&partition::Snapshot, &mut ReadSet) -> Result<Wish<T>>) -> Result<T> {
+    pub(super) fn revise<T>(
+        &self,
+        decide: impl FnMut(&partition::Snapshot, &mut ReadSet) -> Result<Wish<T>>,
+    ) -> Result<T> {
         Ok(self.revise_at(self.inner.durability, decide)?.0)
     }
 
@@ -235,7 +184,7 @@ impl Keyspace {
         level: Durability,
         mut decide: impl FnMut(&partition::Snapshot, &mut ReadSet) -> Result<Wish<T>>,
     ) -> Result<(T, Option<Lsn>)> {
-        loop {
+        for attempts in 1.. {
             // Entered only for the look and for the commit: the closure may use the database, and others may close it.
             let newest = self.inner.writable()?.newest();
             let mut reads = ReadSet::new();
@@ -258,7 +207,21 @@ impl Keyspace {
                     }
                 }
             }
+            if attempts == ATTEMPTS {
+                break;
+            }
+            if attempts > UNPAUSED {
+                // Another part of it each time: two that met once shall not wake together.
+                let part = std::hash::RandomState::new().hash_one(attempts) % 256;
+                std::thread::sleep(LONGEST_PAUSE * part as u32 / 256);
+            }
         }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "others wrote what this change rests on {ATTEMPTS} times, each time before it was made; nothing of it was done"
+            ),
+        ))
     }
 }
 

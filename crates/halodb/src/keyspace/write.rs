@@ -12,6 +12,14 @@ impl Keyspace {
     ///
     /// Waits while memory is full of writes that are not merged yet.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let commit = db.put("k", "v")?;
+    /// assert_eq!(commit.seq, db.last_seq());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for an illegal key or value, `Full` if the log finds no disk space: nothing was written.
     /// `Io`: memory is full, and merging it failed: nothing was written. `Poisoned`: a write or sync failed, and whether
@@ -61,6 +69,15 @@ impl Keyspace {
 
     /// Removes a key; whether it was there. Nothing is written if it was not.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert!(db.delete("k")?);
+    /// assert!(!db.delete("k")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
@@ -75,6 +92,15 @@ impl Keyspace {
     /// Removes everything in this keyspace, in one step: one small record in the log, however much there is. Space is returned by the
     /// merges that follow. Snapshots taken before still show what was there.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "").put("b", "").commit()?;
+    /// db.clear()?;
+    /// assert!(db.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::put`].
     pub fn clear(&self) -> Result<Commit> {
@@ -84,6 +110,15 @@ impl Keyspace {
     }
 
     /// A batch that writes to this keyspace, and to others ([`Batch::put_in`]): all of it applies, or nothing.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let users = db.keyspace("users")?;
+    /// db.batch().put("visits", "1").put_in(&users, "1", "Ada").commit()?;
+    /// assert_eq!(users.len()? + db.len()?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn batch(&self) -> Batch {
         Batch::new(self.clone())
     }

@@ -8,7 +8,10 @@
 
 mod own;
 mod pairs;
+mod places;
+mod ranges;
 mod reads;
+mod timed;
 
 pub use pairs::TransactionIter;
 
@@ -23,7 +26,7 @@ use crate::keyspace::{Member, sum};
 use crate::pins::Pin;
 use crate::space_id::{SpaceId, check_value};
 use crate::span::Span;
-use crate::{Commit, Error, ErrorKind, Key, Keyspace, Result, Value};
+use crate::{Commit, Error, ErrorKind, Keyspace, Result, Value};
 use own::{Did, Own};
 use reads::Reads;
 
@@ -193,23 +196,52 @@ impl Transaction {
 
     /// Sets how durable it is when its commit is answered. By default as the database was opened
     /// ([`Builder::durability`](crate::Builder::durability)).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let mut tx = db.begin()?;
+    /// tx.set_durability(halodb::Durability::Buffered);
+    /// tx.put("k", "v")?;
+    /// tx.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_durability(&mut self, durability: Durability) {
         self.durability = durability;
     }
 
     /// Sequence number of the newest write of others that it sees.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.begin()?.seq(), db.last_seq());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn seq(&self) -> u64 {
         self.basis.snapshot().lsn().0
     }
 
     /// The value of a key, as this transaction has left it or else as it was at the beginning.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("c", "3")?;
+    /// assert_eq!(tx.get("a")?.as_deref(), Some(&b"1"[..]));
+    /// assert_eq!(tx.get("c")?.as_deref(), Some(&b"3"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let stored = self.space.encode(key.as_ref())?;
         match self.own.did(stored.as_bytes()) {
-            Did::Set(value) => Ok(Some(value.clone())),
+            Did::Set(set) => Ok(Some(set.value.clone())),
             Did::Removed => Ok(None),
             Did::Nothing => {
                 self.reads.add_key(stored.as_bytes());
@@ -220,12 +252,22 @@ impl Transaction {
 
     /// Runs `f` on the value without copying it; `None` if the key is absent.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("c", "3")?;
+    /// assert_eq!(tx.get_with("c", <[u8]>::len)?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
         let stored = self.space.encode(key.as_ref())?;
         match self.own.did(stored.as_bytes()) {
-            Did::Set(value) => Ok(Some(f(value))),
+            Did::Set(set) => Ok(Some(f(&set.value))),
             Did::Removed => Ok(None),
             Did::Nothing => {
                 self.reads.add_key(stored.as_bytes());
@@ -236,6 +278,16 @@ impl Transaction {
 
     /// Whether a key is there.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("c", "3")?;
+    /// assert!(tx.contains("c")? && !db.contains("c")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
@@ -244,27 +296,61 @@ impl Transaction {
 
     /// Sets a key. Seen by this transaction at once, by others when it is committed.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("k", "v")?;
+    /// tx.commit()?;
+    /// assert!(db.contains("k")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for an illegal key or value, or if the transaction becomes too large; it is as it was before.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let stored = self.space.encode(key.as_ref())?;
         check_value(value.as_ref())?;
-        self.own.set(stored.as_bytes(), value.as_ref())
+        self.own.set(stored.as_bytes(), value.as_ref(), 0)
     }
 
-    /// Adds to a number that is kept as decimal text, as [`Keyspace::increment`] does; the sum. Counts as reading the key.
+    /// Adds to a number that is kept as decimal text, as [`Keyspace::increment`] does; the sum. Counts as reading the key,
+    /// whose expiry stays.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let sum = db.transaction(|tx| {
+    ///     tx.increment("visits", 1)?;
+    ///     tx.increment("visits", 1)
+    /// })?;
+    /// assert_eq!(sum, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` if the value is no such number or the sum none, and those of [`Transaction::get`] and
     /// [`Transaction::put`].
     pub fn increment(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
-        let key = key.as_ref();
+        let stored = self.space.encode(key.as_ref())?;
         let sum = sum(self.get(key)?.as_deref(), by)?;
-        self.put(key, sum.to_string())?;
+        let expires_at_ms = self.expiry_of(stored.as_bytes())?.unwrap_or(0);
+        self.own.set(stored.as_bytes(), sum.to_string().as_bytes(), expires_at_ms)?;
         Ok(sum)
     }
 
     /// Removes a key; whether it was there, which counts as reading it. Nothing is written if it was not.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("a", "1").put("b", "2").commit()?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("c", "3")?;
+    /// assert!(tx.delete("a")? && tx.delete("c")?);
+    /// assert!(!tx.delete("a")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Transaction::get`] and [`Transaction::put`].
@@ -314,6 +400,14 @@ impl Transaction {
 
     /// Removes all keys that start with `prefix`; how many there were. As [`Transaction::delete_range`].
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.batch().put("user/1", "").put("user/2", "").commit()?;
+    /// assert_eq!(db.transaction(|tx| tx.delete_prefix("user/"))?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Transaction::get`].
     pub fn delete_prefix(&mut self, prefix: impl AsRef<[u8]>) -> Result<u64> {
@@ -331,100 +425,38 @@ impl Transaction {
 
     /// Removes everything in the keyspace, without looking: what others write meanwhile is no conflict, and is removed as well if it is
     /// committed before this is.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// db.put("old", "")?;
+    /// db.transaction(|tx| {
+    ///     tx.clear();
+    ///     tx.put("new", "")
+    /// })?;
+    /// assert_eq!(db.first()?.expect("one pair").0, b"new");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&mut self) {
         self.own.remove_span(&Span::all(self.space));
-    }
-
-    /// All pairs in key order.
-    pub fn iter(&self) -> TransactionIter<'_> {
-        self.pairs(Some(Span::all(self.space)))
-    }
-
-    /// The pairs whose key lies in `range`, in key order. An inverted range is empty. `..` in all its forms needs a type for
-    /// its bounds: use [`Transaction::iter`].
-    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> TransactionIter<'_> {
-        self.pairs(Span::of(self.space, range))
-    }
-
-    /// The pairs whose key starts with `prefix`, in key order.
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> TransactionIter<'_> {
-        self.pairs(Span::prefix(self.space, prefix.as_ref()))
-    }
-
-    fn pairs(&self, span: Option<Span>) -> TransactionIter<'_> {
-        TransactionIter::new(self.basis.snapshot(), &self.own, &self.reads, self.space, span)
-    }
-
-    /// The pair with the smallest key. What lies before it counts as read.
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn first(&self) -> Result<Option<(Key, Value)>> {
-        self.iter().next().transpose()
-    }
-
-    /// The pair with the greatest key. What lies behind it counts as read.
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn last(&self) -> Result<Option<(Key, Value)>> {
-        self.iter().next_back().transpose()
-    }
-
-    /// Exact number of keys. Counts as reading all of them. Cost: as [`Transaction::count`].
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn len(&self) -> Result<u64> {
-        self.count_span(&Span::all(self.space))
-    }
-
-    /// Whether there is no key. Stops at the first key.
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.first()?.is_none())
-    }
-
-    /// Exact number of keys in a range, which counts as reading the range. Cost: as [`Keyspace::count`], and a lookup for each
-    /// key in the range that this transaction has written.
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
-        Span::of(self.space, range).map_or(Ok(0), |span| self.count_span(&span))
-    }
-
-    /// Exact number of keys that start with `prefix`. As [`Transaction::count`].
-    ///
-    /// # Errors
-    /// As [`Transaction::get`].
-    pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
-        Span::prefix(self.space, prefix.as_ref()).map_or(Ok(0), |span| self.count_span(&span))
-    }
-
-    fn count_span(&self, span: &Span) -> Result<u64> {
-        self.reads.add_span(span);
-        let mut count = 0;
-        for piece in self.own.unremoved(span) {
-            let (from, to) = piece.bounds();
-            count += self.basis.snapshot().count(from, to)?;
-        }
-        for (stored, entry) in self.own.entries(span) {
-            match (entry, self.was_there(stored)?) {
-                (Some(_), false) => count += 1,
-                (None, true) => count -= 1,
-                _ => {}
-            }
-        }
-        Ok(count)
     }
 
     /// Commits: when it returns, the writes are visible to all, and as durable as asked for. A transaction that wrote nothing
     /// is answered with the number of what it saw.
     ///
     /// Waits while memory is full of writes that are not merged yet.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// use halodb::ErrorKind;
+    /// let mut tx = db.begin()?;
+    /// assert_eq!(tx.get("k")?, None);
+    /// tx.put("k", "mine")?;
+    /// db.put("k", "theirs")?;
+    /// assert_eq!(tx.commit().unwrap_err().kind(), ErrorKind::Conflict);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// `Conflict` if what it read was written by somebody else meanwhile, or if it was open for so long that this cannot be
@@ -437,6 +469,16 @@ impl Transaction {
     }
 
     /// Rolls it back: nothing of it was done. Dropping it does the same.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = halodb::Db::open(dir.path())?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("k", "v")?;
+    /// tx.rollback();
+    /// assert!(db.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rollback(self) {}
 
     pub(crate) fn attempt(self) -> Result<Attempt> {

@@ -16,7 +16,15 @@ use crate::span::Span;
 use crate::{Error, ErrorKind, Key, Result, Value};
 
 /// A write to one key: its value, or `None` for a delete.
-pub(super) type Entry = Option<Value>;
+pub(super) type Entry = Option<Set>;
+
+/// A value that the transaction has set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Set {
+    pub(super) value: Value,
+    /// When it expires, in milliseconds; 0: never. It was not past when it was set.
+    pub(super) expires_at_ms: u64,
+}
 
 /// Bytes of keys and values that a transaction may write: what finds room in a memtable for certain.
 const MAX_BYTES: usize = 1 << 31;
@@ -44,7 +52,7 @@ impl Default for Own {
 pub(super) enum Did<'o> {
     /// Nothing: the snapshot says what is there.
     Nothing,
-    Set(&'o Value),
+    Set(&'o Set),
     Removed,
 }
 
@@ -55,19 +63,19 @@ impl Own {
 
     pub(super) fn did(&self, stored: &[u8]) -> Did<'_> {
         match self.entries.get(stored) {
-            Some(Some(value)) => Did::Set(value),
+            Some(Some(set)) => Did::Set(set),
             Some(None) => Did::Removed,
             None if self.removed.covers(stored) => Did::Removed,
             None => Did::Nothing,
         }
     }
 
-    /// Sets a key.
+    /// Sets a key for ever, or until a time in milliseconds that is not 0.
     ///
     /// # Errors
     /// `InvalidInput` if the transaction would become too large; it is as it was.
-    pub(super) fn set(&mut self, stored: &[u8], value: &[u8]) -> Result<()> {
-        self.enter(stored, Some(value))
+    pub(super) fn set(&mut self, stored: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
+        self.enter(stored, Some((value, expires_at_ms)))
     }
 
     /// Removes a key. Written even if only the transaction itself has set it: somebody else may set it as well before the
@@ -80,14 +88,15 @@ impl Own {
             return self.enter(stored, None);
         }
         if let Some(before) = self.entries.remove(stored) {
-            self.bytes -= cost(stored, before.as_deref());
+            self.bytes -= cost(stored, &before);
         }
         Ok(())
     }
 
-    fn enter(&mut self, stored: &[u8], value: Option<&[u8]>) -> Result<()> {
-        let before = self.entries.get(stored).map_or(0, |before| cost(stored, before.as_deref()));
-        let bytes = self.bytes - before + cost(stored, value);
+    fn enter(&mut self, stored: &[u8], value: Option<(&[u8], u64)>) -> Result<()> {
+        let before = self.entries.get(stored).map_or(0, |before| cost(stored, before));
+        let entry = value.map(|(value, expires_at_ms)| Set { value: Value::from(value), expires_at_ms });
+        let bytes = self.bytes - before + cost(stored, &entry);
         if bytes > self.max_bytes {
             let limit = self.max_bytes;
             return Err(Error::new(
@@ -96,7 +105,7 @@ impl Own {
             ));
         }
         self.bytes = bytes;
-        self.entries.insert(Key::from(stored), value.map(Value::from));
+        self.entries.insert(Key::from(stored), entry);
         Ok(())
     }
 
@@ -105,7 +114,7 @@ impl Own {
         let gone: Vec<Key> = self.entries(span).map(|(key, _)| key.clone()).collect();
         for key in gone {
             if let Some(before) = self.entries.remove(&key[..]) {
-                self.bytes -= cost(&key, before.as_deref());
+                self.bytes -= cost(&key, &before);
             }
         }
         let (from, to) = span.bounds();
@@ -143,7 +152,7 @@ impl Own {
         }
         for (key, entry) in &self.entries {
             match entry {
-                Some(value) => batch.put(key, value),
+                Some(set) => batch.put_until(key, &set.value, set.expires_at_ms),
                 None => batch.delete(key),
             }
         }
@@ -151,8 +160,8 @@ impl Own {
     }
 }
 
-fn cost(stored: &[u8], value: Option<&[u8]>) -> usize {
-    OVERHEAD_BYTES + stored.len() + value.map_or(0, <[u8]>::len)
+fn cost(stored: &[u8], entry: &Entry) -> usize {
+    OVERHEAD_BYTES + stored.len() + entry.as_ref().map_or(0, |set| set.value.len())
 }
 
 #[cfg(test)]
@@ -171,15 +180,15 @@ mod tests {
     #[test]
     fn a_range_takes_what_was_set_before_and_not_what_is_set_later() {
         let mut own = Own::default();
-        own.set(&stored("b"), b"1").unwrap();
-        own.set(&stored("c"), b"1").unwrap();
+        own.set(&stored("b"), b"1", 0).unwrap();
+        own.set(&stored("c"), b"1", 0).unwrap();
         own.remove_span(&span("a".."c"));
         assert_eq!(own.did(&stored("b")), Did::Removed);
         assert_eq!(own.did(&stored("a")), Did::Removed);
         assert!(matches!(own.did(&stored("c")), Did::Set(_)));
         assert_eq!(own.did(&stored("d")), Did::Nothing);
-        own.set(&stored("b"), b"2").unwrap();
-        assert!(matches!(own.did(&stored("b")), Did::Set(value) if value == b"2"));
+        own.set(&stored("b"), b"2", 0).unwrap();
+        assert!(matches!(own.did(&stored("b")), Did::Set(set) if set.value == b"2"));
         assert_eq!(own.to_batch().len(), 3);
         let left: Vec<Span> = own.unremoved(&span("a".."d"));
         assert_eq!(left, [span("c".."d")]);
@@ -188,13 +197,13 @@ mod tests {
     #[test]
     fn what_the_transaction_itself_set_is_removed_for_all_that_others_may_set() {
         let mut own = Own::default();
-        own.set(&stored("b"), b"1").unwrap();
+        own.set(&stored("b"), b"1", 0).unwrap();
         own.remove(&stored("b")).unwrap();
         assert_eq!(own.did(&stored("b")), Did::Removed);
         assert_eq!(own.to_batch().len(), 1);
         // Where a whole range goes, the key goes with it.
         own.remove_span(&span("a".."c"));
-        own.set(&stored("b"), b"2").unwrap();
+        own.set(&stored("b"), b"2", 0).unwrap();
         own.remove(&stored("b")).unwrap();
         assert_eq!(own.did(&stored("b")), Did::Removed);
         assert_eq!((own.to_batch().len(), own.bytes), (1, 0));
@@ -203,14 +212,14 @@ mod tests {
     #[test]
     fn a_write_that_makes_it_too_large_is_refused_and_leaves_it_as_it_was() {
         let mut own = Own { max_bytes: 1000, ..Own::default() };
-        own.set(&stored("a"), &[1; 500]).unwrap();
-        let error = own.set(&stored("b"), &[2; 500]).unwrap_err();
+        own.set(&stored("a"), &[1; 500], 0).unwrap();
+        let error = own.set(&stored("b"), &[2; 500], 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(own.did(&stored("b")), Did::Nothing);
         // The same key anew takes the place of what it had.
-        own.set(&stored("a"), &[3; 800]).unwrap();
-        own.set(&stored("a"), &[3; 10]).unwrap();
-        own.set(&stored("b"), &[2; 500]).unwrap();
+        own.set(&stored("a"), &[3; 800], 0).unwrap();
+        own.set(&stored("a"), &[3; 10], 0).unwrap();
+        own.set(&stored("b"), &[2; 500], 0).unwrap();
         own.remove_span(&span(..));
         assert_eq!(own.bytes, 0);
     }

@@ -109,7 +109,7 @@ impl<'t> TransactionIter<'t> {
                 if order.is_eq() {
                     hand.found = None;
                 }
-                hand.own.take().and_then(|(key, entry)| Some((Key::from(space.decode(key)), entry.clone()?)))
+                hand.own.take().and_then(|(key, entry)| Some((Key::from(space.decode(key)), entry.clone()?.value)))
             };
             // Nothing is given out for a key that the transaction itself has removed.
             if let Some(pair) = pair {

@@ -149,6 +149,7 @@ pub const ALL: &[Mutant] = &[
     crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
     model("partition.validate-without-ranges", "a commit overlooks keys that were written in a range it rests on"),
     model("partition.validate-without-merged", "a commit overlooks writes that were merged since its snapshot"),
+    crash("partition.validate-ignores-expiry", "a commit overlooks what it rests on and has expired since"),
     faults("partition.snapshot-moves", "a snapshot's gets see later writes"),
     model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
     model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
