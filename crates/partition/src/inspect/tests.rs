@@ -1,3 +1,5 @@
+//! The inspector against databases that are sound, damaged in a place that is known, and damaged anywhere.
+
 use super::*;
 use crate::{Batch, Durability, Entropy, Options, PartitionSet};
 use halodb_pager::inspect::FREE_LIST;
