@@ -133,6 +133,14 @@ fn the_log_is_shown_record_by_record() {
 }
 
 #[test]
+fn without_a_word_behind_it_the_words_are_named() {
+    let place = Place::new();
+    place.run(&["inspect"]).expect(2, "").says("error: a command is missing").says("wal ").says("meta ");
+    place.run(&["config"]).expect(2, "").says("explain");
+    assert_eq!(place.pipe("put k v\ninspect\nget k\n").out(), "OK\nv\n");
+}
+
+#[test]
 fn an_open_database_is_looked_at_too() {
     let place = Place::new();
     let run = place.pipe("put k v\ninspect meta --partition 0\ninspect wal\nget k\n");

@@ -95,6 +95,7 @@ fn completions_and_man_pages_name_every_command() {
         for command in ["put", "delete-prefix", "inspect", "completions"] {
             assert!(text.contains(command), "{command} is not in the completions for {shell}");
         }
+        assert!(!text.contains("generate"), "what is hidden is offered for {shell}");
     }
     place.run(&["completions", "cmd"]).expect(2, "").says("bash");
     place.run(&["generate", "dist"]).expect(0, "dist/man\ndist/completions\n");
@@ -104,7 +105,9 @@ fn completions_and_man_pages_name_every_command() {
     }
     let page = std::fs::read_to_string(place.path("dist/man/halodb-put.1")).expect("a page");
     assert!(page.starts_with(".") || page.contains(".TH"), "{page}");
-    assert!(page.contains("if\\-absent") && page.contains("Example"), "{page}");
+    assert!(page.contains("if\\-absent") && page.contains(".SH EXAMPLES\n.nf\nhalodb put user/1"), "{page}");
+    let program = std::fs::read_to_string(place.path("dist/man/halodb.1")).expect("a page");
+    assert!(program.contains(".SH EXIT STATUS") && program.contains("halodb\\-put(1)"), "{program}");
     let completions = names(&place.path("dist/completions"));
     assert!(completions.iter().any(|name| name == "halodb.bash"), "{completions:?}");
     // Where there is a bash, it must understand its file.
