@@ -281,6 +281,9 @@ pub fn root(root: &Root) -> Option<(u64, u8)> {
     root_shape(root)
 }
 
+/// The field at the beginning of the body of an overflow extent; the value follows.
+pub const OVERFLOW_FIELDS: [Field; 1] = [(0..8, "length of the value")];
+
 /// The length of the value that the body of an overflow extent states, in bytes; `None` if the body is too short to say.
 pub fn overflow_len(body: &[u8]) -> Option<u64> {
     crate::bytes::u64_at(body, 0)

@@ -38,6 +38,19 @@ pub(crate) enum Code {
     Interrupted = 130,
 }
 
+/// What each code means, for the program's man page.
+pub(crate) const EXIT_CODES: [(Code, &str); 9] = [
+    (Code::Ok, "done; also when the reader of standard output has gone"),
+    (Code::NotFound, "not found, or a condition or question said no; doctor: repairable"),
+    (Code::Usage, "usage, invalid key or value, no database there, not a database, bad import line"),
+    (Code::Io, "input or output failed, disk full, database poisoned by an earlier failure"),
+    (Code::Corrupt, "corruption, unknown format version, findings of check and inspect, doctor with lost data"),
+    (Code::Locked, "locked by another process"),
+    (Code::Conflict, "conflict or busy"),
+    (Code::Config, "configuration"),
+    (Code::Interrupted, "interrupted"),
+];
+
 /// Why a command did not do what it was asked to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -145,6 +158,12 @@ impl Failure {
     pub(crate) fn arguments(error: &clap::Error) -> Self {
         let text = error.render().to_string().replace("subcommand", "command");
         let text = text.strip_prefix("error: ").unwrap_or(&text);
+        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // What is left of the help: how it is called, and the commands there are.
+            let usage = text.find("Usage:").map_or(text, |from| &text[from..]);
+            let usage = usage.split("\n\nOptions:").next().unwrap_or(usage);
+            return Self::usage(format!("a command is missing\n\n{}", usage.trim_end()));
+        }
         if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
             // The usage of "any command" says nothing about the one that was meant.
             let meant = text.split("\n\nUsage:").next().unwrap_or(text);

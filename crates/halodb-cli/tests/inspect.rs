@@ -133,9 +133,52 @@ fn the_log_is_shown_record_by_record() {
 }
 
 #[test]
+fn without_a_word_behind_it_the_words_are_named() {
+    let place = Place::new();
+    place.run(&["inspect"]).expect(2, "").says("error: a command is missing").says("wal ").says("meta ");
+    place.run(&["config"]).expect(2, "").says("explain");
+    assert_eq!(place.pipe("put k v\ninspect\nget k\n").out(), "OK\nv\n");
+}
+
+#[test]
 fn an_open_database_is_looked_at_too() {
     let place = Place::new();
     let run = place.pipe("put k v\ninspect meta --partition 0\ninspect wal\nget k\n");
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out().contains("An open relies on slot") && run.out().ends_with("v\n"), "{}", run.out());
+}
+
+#[test]
+fn whatever_the_files_hold_the_program_answers() {
+    let place = Place::new();
+    place.fill(300, 100);
+    place.run(&["put", "long", &"x".repeat(20_000)]).expect(0, "OK\n");
+    let paths = ["data/p000/tree.db", "data/wal/0000000001.log"];
+    let whole = paths.map(|path| fs::read(place.path(path)).expect("the file"));
+    let mut state = 3u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..40 {
+        let which = draw(2);
+        let mut bytes = whole[which].clone();
+        let page = draw(bytes.len().div_ceil(16384).min(8));
+        for _ in 0..=draw(6) {
+            bytes[page * 16384 + draw(300)] = draw(256) as u8;
+        }
+        fs::write(place.path(paths[which]), &bytes).expect("written");
+        let number = page.max(2).to_string();
+        for arguments in [
+            &["inspect", "meta"][..],
+            &["inspect", "page", &number, "--hex"],
+            &["inspect", "page", &number, "--format", "json"],
+            &["inspect", "wal"],
+            &["inspect", "wal", "--segment", "1", "--format", "json"],
+        ] {
+            let run = place.run(arguments);
+            assert!([0, 2, 4].contains(&run.code) && !run.stderr.contains("panicked"), "{arguments:?}: {run:?}");
+        }
+        fs::write(place.path(paths[which]), &whole[which]).expect("written");
+    }
 }

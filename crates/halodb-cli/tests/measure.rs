@@ -23,7 +23,8 @@ fn a_bench_measures_beside_the_database_and_leaves_nothing() {
     {
         let count = row(name)["count"].as_u64().expect("a number");
         assert!(
-            (1..=300).contains(&count) && row(name)["per_second"].as_f64().is_some_and(|rate| rate > 0.0),
+            (count == 300 || name.starts_with("get"))
+                && row(name)["per_second"].as_f64().is_some_and(|rate| rate > 0.0),
             "{report}"
         );
         assert!(row(name)["p50_us"].as_f64() <= row(name)["p99_us"].as_f64(), "{report}");
@@ -31,7 +32,7 @@ fn a_bench_measures_beside_the_database_and_leaves_nothing() {
     assert!(row("disk: fdatasync of 4 KiB")["count"].as_u64().is_some_and(|count| count > 0));
     assert_eq!(row("put in batches of 300, durable")["count"], 300);
     assert_eq!(row("scan, per pair")["count"], 300);
-    assert_eq!((&report["raw_bytes"], report["file_bytes"].as_u64() > Some(300 * 66)), (&Value::from(300 * 66), true));
+    assert_eq!((&report["raw_bytes"], report["tree_bytes"].as_u64() > Some(300 * 66)), (&Value::from(300 * 66), true));
     assert_eq!(names(&place.path("")), ["data"]);
     place.run(&["len"]).expect(0, "1\n");
     place.run(&["bench", "--dir", "nowhere"]).expect(3, "").says("nowhere");
@@ -94,6 +95,7 @@ fn completions_and_man_pages_name_every_command() {
         for command in ["put", "delete-prefix", "inspect", "completions"] {
             assert!(text.contains(command), "{command} is not in the completions for {shell}");
         }
+        assert!(!text.contains("generate"), "what is hidden is offered for {shell}");
     }
     place.run(&["completions", "cmd"]).expect(2, "").says("bash");
     place.run(&["generate", "dist"]).expect(0, "dist/man\ndist/completions\n");
@@ -103,7 +105,9 @@ fn completions_and_man_pages_name_every_command() {
     }
     let page = std::fs::read_to_string(place.path("dist/man/halodb-put.1")).expect("a page");
     assert!(page.starts_with(".") || page.contains(".TH"), "{page}");
-    assert!(page.contains("if\\-absent") && page.contains("Example"), "{page}");
+    assert!(page.contains("if\\-absent") && page.contains(".SH EXAMPLES\n.nf\nhalodb put user/1"), "{page}");
+    let program = std::fs::read_to_string(place.path("dist/man/halodb.1")).expect("a page");
+    assert!(program.contains(".SH EXIT STATUS") && program.contains("halodb\\-put(1)"), "{program}");
     let completions = names(&place.path("dist/completions"));
     assert!(completions.iter().any(|name| name == "halodb.bash"), "{completions:?}");
     // Where there is a bash, it must understand its file.

@@ -43,6 +43,14 @@ pub const PAGE_FIELDS: [Field; 7] = [
     (28..crate::PAGE_HEADER_LEN, "pages"),
 ];
 
+/// The fields at the beginning of the body of a page of the free list; its extents follow.
+pub const FREE_LIST_FIELDS: [Field; 4] = [
+    (0..8, "next page of the list"),
+    (8..16, "its stamp"),
+    (16..20, "extents in this page"),
+    (20..24, "bytes that they take"),
+];
+
 /// The fields of a meta.
 pub const META_FIELDS: [Field; 20] = [
     (0..8, "magic"),

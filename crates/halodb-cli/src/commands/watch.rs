@@ -15,8 +15,11 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Intervals whose course is shown.
-const COURSE: usize = 60;
+/// Intervals whose course is shown: with what stands before it, a line has 78 characters.
+const COURSE: usize = 46;
+/// Lets lines be cut off at the right edge of the terminal, or be continued: a line of two would spoil the drawing over.
+const CUT: &[u8] = b"\x1b[?7l";
+const CONTINUE: &[u8] = b"\x1b[?7h";
 /// How often Ctrl-C is looked for.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -133,12 +136,13 @@ impl Shown {
             self.courses.pop_front();
         }
         self.courses.push_back(*values);
+        out.bytes(CUT)?;
         for (i, (name, kind, _)) in QUANTITIES.iter().enumerate() {
             let course = sparkline(self.courses.iter().map(|values| values[i]));
             let name = name.replace('_', " ");
             out.line(format!("{name:<16}{:>14}  {course}\x1b[K", kind.show(values[i])))?;
         }
-        Ok(())
+        out.bytes(CONTINUE)
     }
 }
 

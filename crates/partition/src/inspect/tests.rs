@@ -1,3 +1,5 @@
+//! The inspector against databases that are sound, damaged in a place that is known, and damaged anywhere.
+
 use super::*;
 use crate::{Batch, Durability, Entropy, Options, PartitionSet};
 use halodb_pager::inspect::FREE_LIST;
@@ -152,4 +154,49 @@ fn segments_of_another_version_or_another_database_are_named() {
     assert_eq!(with(&|bytes| bytes[8] = 9), SegmentState::OtherVersion(9));
     assert!(matches!(with(&|bytes| bytes[24] ^= 1), SegmentState::Foreign(_)));
     assert!(matches!(with(&|bytes| bytes[16] = 200), SegmentState::Misplaced(_)));
+}
+
+#[test]
+fn whatever_the_files_hold_there_is_an_answer() {
+    let disk = database();
+    let paths = ["data/p000/tree.db", "data/wal/0000000001.log", "data/MANIFEST"];
+    let whole = paths.map(|path| disk.read_file(path).expect("read"));
+    let mut state = 7u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..150 {
+        let which = draw(paths.len());
+        let mut bytes = whole[which].clone();
+        // The heads of pages and the metas are few of all bytes, and the most is made of them.
+        let page = draw(bytes.len().div_ceil(PAGE as usize)) * PAGE as usize;
+        for _ in 0..=draw(4) {
+            let at = (page + draw(200)).min(bytes.len() - 1);
+            bytes[at] = draw(256) as u8;
+        }
+        if draw(4) == 0 {
+            bytes.truncate(draw(bytes.len()));
+        }
+        disk.write_file(paths[which], &bytes).expect("written");
+        if let Ok(files) = Inspector::open(Arc::new(disk.clone()), Path::new(DIR)) {
+            look_at_everything(&files, (page as u64 / PAGE).max(2));
+        }
+        disk.write_file(paths[which], &whole[which]).expect("written");
+    }
+}
+
+/// Asks all that can be asked; errors are answers.
+fn look_at_everything(files: &Inspector, page: u64) {
+    let _ = files.metas(0);
+    for number in [2, page, page + 1] {
+        let _ = files.page(0, number);
+    }
+    let Ok(log) = files.log() else { return };
+    for segment in &log.segments {
+        if let (SegmentState::Live(header), Ok(bytes)) = (&segment.state, files.segment_bytes(segment)) {
+            let end = records(&bytes, header).end();
+            let _ = segment.verdict(&end, Lsn(0), log.proven);
+        }
+    }
 }

@@ -14,6 +14,17 @@ A durable put waits until the disk has it, so the first row bounds it; threads t
 A buffered put survives the end of the process, not a power cut. Reads come from the trees, and where these fit into
 memory, from there. What else this machine does meanwhile is in all figures.";
 
+/// Lengths in bytes.
+#[derive(Default)]
+struct Bytes {
+    /// Of the page files.
+    trees: u64,
+    /// Of the log's files.
+    log: u64,
+    /// Of all keys and values.
+    raw: u64,
+}
+
 /// All rows.
 pub(super) struct Report {
     records: u64,
@@ -21,24 +32,23 @@ pub(super) struct Report {
     threads: u32,
     directory: String,
     rows: Vec<(String, Row)>,
-    /// Bytes of the files, and of keys and values.
-    bytes: (u64, u64),
+    bytes: Bytes,
 }
 
 impl Report {
     pub(super) fn new(arguments: &Bench, directory: &Path) -> Self {
         let Bench { records, value_size, threads, .. } = *arguments;
         let directory = directory.display().to_string();
-        Report { records, value_size, threads, directory, rows: Vec::new(), bytes: (0, 0) }
+        Report { records, value_size, threads, directory, rows: Vec::new(), bytes: Bytes::default() }
     }
 
     pub(super) fn add(&mut self, name: String, row: Row) {
         self.rows.push((name, row));
     }
 
-    /// The length of all files, for so many bytes of keys and values.
-    pub(super) fn size(&mut self, files: u64, raw: u64) {
-        self.bytes = (files, raw);
+    /// The length of page files and log, for so many bytes of keys and values.
+    pub(super) fn size(&mut self, trees: u64, log: u64, raw: u64) {
+        self.bytes = Bytes { trees, log, raw };
     }
 
     pub(super) fn write(&self, out: &mut Out, format: Format) -> Result<()> {
@@ -66,10 +76,9 @@ impl Report {
                 time(row.percentile_us(0.99)),
             ))?;
         }
-        let (files, raw) = self.bytes;
-        let (files, raw) = (bytes_for_people(files), bytes_for_people(raw));
+        let [trees, log, raw] = [self.bytes.trees, self.bytes.log, self.bytes.raw].map(bytes_for_people);
         out.line("")?;
-        out.line(format!("{files} of files, the log included, for {raw} of keys and values"))?;
+        out.line(format!("{trees} of page files and {log} of log, which is used again, for {raw} of keys and values"))?;
         out.line("")?;
         out.line(NOTES)
     }
@@ -111,8 +120,9 @@ impl Report {
             "value_bytes": self.value_size,
             "threads": self.threads,
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
-            "file_bytes": self.bytes.0,
-            "raw_bytes": self.bytes.1,
+            "tree_bytes": self.bytes.trees,
+            "log_bytes": self.bytes.log,
+            "raw_bytes": self.bytes.raw,
         })
     }
 }

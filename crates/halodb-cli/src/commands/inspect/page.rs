@@ -8,10 +8,10 @@ use crate::args::InspectPage;
 use crate::failure::{Failure, Result};
 use crate::output::{Format, grouped};
 use crate::session::Session;
-use halodb::btree::inspect::{BranchPage, FilterPage, LeafPage};
+use halodb::btree::inspect::{BranchPage, FilterPage, LeafPage, OVERFLOW_FIELDS};
 use halodb::btree::{BRANCH, FILTER, LEAF, OVERFLOW};
 use halodb::inspect::{Inspector, PageReport, Referrer, Standing};
-use halodb::pager::inspect::{FREE_LIST, Field, PAGE_FIELDS, PageInfo};
+use halodb::pager::inspect::{FREE_LIST, FREE_LIST_FIELDS, Field, PAGE_FIELDS, PageInfo};
 use halodb::pager::{PAGE_HEADER_LEN, PageKind};
 use serde_json::{Value, json};
 
@@ -43,8 +43,8 @@ pub(super) fn show(session: &mut Session, files: &Inspector, wanted: &InspectPag
         out.line("")?;
         let (head, body) = page.bytes.split_at(PAGE_HEADER_LEN.min(page.bytes.len()));
         hex::dump(out, page.offset, head, &PAGE_FIELDS, "")?;
-        let behind = if page.standing == Standing::Free { "body" } else { "not used" };
-        hex::dump(out, page.offset + head.len() as u64, body, &contents.fields(body), behind)?;
+        let (fields, behind) = contents.fields();
+        hex::dump(out, page.offset + head.len() as u64, body, &fields, behind)?;
     }
     // What is free may hold anything: an older page, the middle of an extent, what a crash left.
     let matters = !matches!(page.standing, Standing::Free | Standing::Beyond | Standing::Inside { .. });
@@ -92,21 +92,15 @@ impl<'a> Contents<'a> {
         }
     }
 
-    fn fields(&self, body: &[u8]) -> Vec<Field> {
-        let all = 0..body.len();
+    /// The parts of the body, and what follows the last of them.
+    fn fields(&self) -> (Vec<Field>, &'static str) {
         match self {
-            Contents::Leaf(leaf) => leaf.fields(),
-            Contents::Branch(branch) => branch.fields(),
-            Contents::Filter(filter) => filter.fields(),
-            Contents::Overflow => vec![(0..8, "length of the value"), (8..body.len(), "value")],
-            Contents::FreeList => vec![
-                (0..8, "next page of the list"),
-                (8..16, "its stamp"),
-                (16..20, "extents in this page"),
-                (20..24, "bytes that they take"),
-                (24..body.len(), "extents"),
-            ],
-            Contents::Unknown | Contents::Bad(_) => vec![(all, "body")],
+            Contents::Leaf(leaf) => (leaf.fields(), "not used"),
+            Contents::Branch(branch) => (branch.fields(), "not used"),
+            Contents::Filter(filter) => (filter.fields(), "not used"),
+            Contents::Overflow => (OVERFLOW_FIELDS.to_vec(), "value"),
+            Contents::FreeList => (FREE_LIST_FIELDS.to_vec(), "extents"),
+            Contents::Unknown | Contents::Bad(_) => (Vec::new(), "body"),
         }
     }
 

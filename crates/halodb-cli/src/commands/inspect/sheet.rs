@@ -25,9 +25,11 @@ impl Sheet {
 
     /// Writes the lines, each behind `indent`.
     pub(super) fn write(&self, out: &mut Out, indent: &str) -> Result<()> {
-        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        // What programs get in milliseconds, people see as a date.
+        let name_of = |name: &str| name.strip_suffix("_ms").unwrap_or(name).replace('_', " ");
+        let width = self.0.iter().map(|(name, ..)| name_of(name).len()).max().unwrap_or(0);
         self.0.iter().try_for_each(|(name, shown, _)| {
-            let name = name.replace('_', " ");
+            let name = name_of(name);
             out.line(format!("{indent}{name:<width$}  {shown}"))
         })
     }
