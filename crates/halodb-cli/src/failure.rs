@@ -63,6 +63,8 @@ pub(crate) struct Failure {
 enum Style {
     /// `error: …`.
     Error,
+    /// The same, and below the first line the place of the mistake.
+    Excerpt,
     /// An answer rather than an error: `(not found)`.
     Answer,
     /// The message is complete, prefix included.
@@ -162,7 +164,18 @@ impl Failure {
 
     /// Says that what was committed before stays.
     pub(crate) fn after_commits(mut self, records: u64) -> Self {
-        self.message = format!("{}; {records} records are committed and stay", self.message);
+        self.message = match records {
+            0 => format!("{}; nothing is committed", self.message),
+            1 => format!("{}; 1 record is committed and stays", self.message),
+            _ => format!("{}; {records} records are committed and stay", self.message),
+        };
+        self
+    }
+
+    /// Shows the place of the mistake below the message.
+    pub(crate) fn with_excerpt(mut self, excerpt: &str) -> Self {
+        self.message = format!("{}\n{excerpt}", self.message);
+        self.style = Style::Excerpt;
         self
     }
 
@@ -192,6 +205,7 @@ impl Failure {
         let text: Vec<&str> = text.take_while(|part| !part.is_empty()).collect();
         match self.style {
             Style::Answer => text.join(" "),
+            Style::Excerpt => format!("ERROR {}", text.first().unwrap_or(&"")),
             _ => format!("ERROR {}", text.join(" ")),
         }
     }
@@ -209,7 +223,7 @@ impl Failure {
     fn text(&self) -> String {
         let place = self.line.map(|n| format!("line {n}: ")).unwrap_or_default();
         let mut text = match self.style {
-            Style::Error => format!("error: {place}{}", self.message),
+            Style::Error | Style::Excerpt => format!("error: {place}{}", self.message),
             _ => self.message.clone(),
         };
         if let Some(hint) = &self.hint {

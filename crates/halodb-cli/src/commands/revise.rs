@@ -1,6 +1,7 @@
 //! Commands that answer with what they found while they wrote: `incr`, `cas`, `delete-range`, `delete-prefix`.
 
 use super::browse::Span;
+use super::keys;
 use crate::args::{Cas, DeletePrefix, DeleteRange, Incr, Range};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, json_record};
@@ -17,8 +18,7 @@ pub(crate) fn incr(session: &mut Session, incr: &Incr) -> Result<()> {
 pub(crate) fn cas(session: &mut Session, cas: &Cas, format: Format) -> Result<()> {
     let (expected, new) = sides(cas)?;
     match session.writing()?.compare_and_swap(bytes(&cas.key), expected, new)? {
-        Swap::Swapped if format.is_json() => session.out.line("{\"ok\":true}"),
-        Swap::Swapped => session.out.line("OK"),
+        Swap::Swapped => keys::ok(session, format),
         Swap::Mismatch { current } => {
             if format.is_json() {
                 // The value that is there; none if there is no key.
