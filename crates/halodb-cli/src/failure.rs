@@ -67,6 +67,8 @@ enum Style {
     Excerpt,
     /// An answer rather than an error: `(not found)`.
     Answer,
+    /// The same, and what a program is to read of it is on standard output already.
+    Answered,
     /// The message is complete, prefix included.
     Verbatim,
     /// Everything was said already.
@@ -116,6 +118,11 @@ impl Failure {
     /// The answer is "no": exit code 1 and a word in brackets.
     pub(crate) fn answer(kind: &'static str, message: &str) -> Self {
         Self::new(Code::NotFound, kind, message, Style::Answer)
+    }
+
+    /// The answer is "no", and a program has read more than that on standard output.
+    pub(crate) fn answered(kind: &'static str, message: &str) -> Self {
+        Self::new(Code::NotFound, kind, message, Style::Answered)
     }
 
     /// The answer is "no" and was given on standard output: exit code 1 and no message.
@@ -196,6 +203,11 @@ impl Failure {
         self.style == Style::Quiet
     }
 
+    /// Whether standard output has its line already.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.style == Style::Answered
+    }
+
     /// One line for the answer on standard output.
     pub(crate) fn one_line(&self, as_json: bool) -> String {
         if as_json {
@@ -204,7 +216,7 @@ impl Failure {
         let text = self.message.split('\n').map(str::trim);
         let text: Vec<&str> = text.take_while(|part| !part.is_empty()).collect();
         match self.style {
-            Style::Answer => text.join(" "),
+            Style::Answer | Style::Answered => text.join(" "),
             Style::Excerpt => format!("ERROR {}", text.first().unwrap_or(&"")),
             _ => format!("ERROR {}", text.join(" ")),
         }

@@ -1,5 +1,5 @@
-//! The session in the repository's README is replayed: every command in it is run, by `sh` or typed into the shell, and
-//! must write what stands below it. So it cannot go stale.
+//! The session in the repository's README is replayed, and so are those in the program's own pages: every command in them is
+//! run, by `sh` or typed into the shell, and must write what stands below it. So they cannot go stale.
 
 mod common;
 
@@ -12,10 +12,8 @@ use std::path::Path;
 /// The first prompt of the shell.
 const PROMPT: &str = "halodb> ";
 
-/// The lines of the ```console blocks under a heading.
-fn session(text: &str, heading: &str) -> Vec<String> {
-    let (_, section) = text.split_once(&format!("\n{heading}\n")).expect("the section");
-    let section = section.split("\n## ").next().unwrap_or_default();
+/// The lines of the ```console blocks of a section.
+fn session(section: &str) -> Vec<String> {
     let blocks = section.split("```console\n").skip(1);
     blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines().map(str::to_owned)).collect()
 }
@@ -62,10 +60,13 @@ fn converse(place: &Place, lines: &[String]) -> usize {
     at
 }
 
-#[test]
-fn the_session_in_the_readme_is_what_happens() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let lines = session(&fs::read_to_string(path).expect("README.md"), "## A session");
+/// A page of the repository.
+fn page(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).expect("the page")
+}
+
+/// Replays the lines of a session; how many commands there were.
+fn replay(lines: &[String]) -> usize {
     let (place, sh) = (Place::new(), Sh::new());
     let (mut at, mut commands) = (0, 0);
     while at < lines.len() {
@@ -86,5 +87,21 @@ fn the_session_in_the_readme_is_what_happens() {
         let seen: Vec<String> = run.out().lines().map(str::to_owned).collect();
         assert!(matches(expected, &seen), "{command}: {expected:?} is written, and this is the answer: {seen:?}");
     }
+    commands
+}
+
+#[test]
+fn the_session_in_the_readme_is_what_happens() {
+    let text = page("README.md");
+    let (_, section) = text.split_once("\n## A session\n").expect("the section");
+    let commands = replay(&session(section.split("\n## ").next().unwrap_or_default()));
     assert!(commands >= 5, "{commands} commands in the session");
+}
+
+#[test]
+fn the_sessions_in_the_pages_of_the_program_are_what_happens() {
+    for path in ["docs/cli.md", "crates/halodb-cli/README.md"] {
+        let commands = replay(&session(&page(path)));
+        assert!(commands >= 3, "{path}: {commands} commands in the session");
+    }
 }

@@ -300,3 +300,21 @@ fn an_open_transaction_and_a_line_that_goes_on_are_seen_in_the_prompt() {
     assert_eq!(terminal.exit_code(), Some(0));
     place.run(&["get", "k"]).expect(0, "line one\nline two\n");
 }
+
+#[test]
+fn control_c_at_a_question_is_a_no() {
+    let place = Place::new();
+    place.run(&["put", "k", "v"]);
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("clear\r");
+    terminal.until("Delete all 1 keys? [y/N] ");
+    terminal.types("\u{3}");
+    terminal.until("interrupted");
+    terminal.until("halodb> ");
+    terminal.types("len\r");
+    terminal.until("1\r\n");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+}

@@ -19,16 +19,20 @@ pub(crate) fn cas(session: &mut Session, cas: &Cas, format: Format) -> Result<()
     let (expected, new) = sides(cas)?;
     match session.writing()?.compare_and_swap(bytes(&cas.key), expected, new)? {
         Swap::Swapped => keys::ok(session, format),
-        Swap::Mismatch { current } => {
-            if format.is_json() {
-                // The value that is there; none if there is no key.
-                let mut line = Vec::new();
-                json_record(&mut line, bytes(&cas.key), current.as_deref(), None);
-                session.out.line(line)?;
-            }
-            Err(Failure::answer("mismatch", if current.is_some() { "(another value)" } else { "(not found)" }))
-        }
+        Swap::Mismatch { current } => mismatch(session, bytes(&cas.key), current.as_deref(), format),
     }
+}
+
+/// The answer of a `cas` that found another value. A program that reads JSON is told which one; none if there is no key.
+pub(super) fn mismatch(session: &mut Session, key: &[u8], current: Option<&[u8]>, format: Format) -> Result<()> {
+    let what = if current.is_some() { "(another value)" } else { "(not found)" };
+    if !format.is_json() {
+        return Err(Failure::answer("mismatch", what));
+    }
+    let mut line = Vec::new();
+    json_record(&mut line, key, current, None);
+    session.out.line(line)?;
+    Err(Failure::answered("mismatch", what))
 }
 
 /// `delete-range`: writes how many keys there were.

@@ -8,7 +8,7 @@ use super::keys::{self, not_found};
 use super::revise;
 use crate::args::{Command, Count, Delete, Get, List, Mget, Put, Scan};
 use crate::failure::{Failure, Result};
-use crate::output::{Columns, Format, Rows, json_record};
+use crate::output::{Columns, Format, Rows};
 use crate::session::{Front, Session, bytes};
 use halodb::Transaction;
 use std::collections::BTreeSet;
@@ -88,13 +88,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
             let key = bytes(&cas.key);
             let current = tx.get(key)?;
             if current.as_deref() != expected {
-                if format.is_json() {
-                    let mut line = Vec::new();
-                    json_record(&mut line, key, current.as_deref(), None);
-                    session.out.line(line)?;
-                }
-                let what = if current.is_some() { "(another value)" } else { "(not found)" };
-                return Err(Failure::answer("mismatch", what));
+                return revise::mismatch(session, key, current.as_deref(), format);
             }
             match new {
                 Some(new) => tx.put(key, new)?,

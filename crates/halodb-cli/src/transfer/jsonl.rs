@@ -76,7 +76,7 @@ mod tests {
     fn json_lines_are_read() {
         check("", &[]);
         check(r#"{"key":"k","value":"v"}"#, &[(b"k", b"v")]);
-        check("\u{feff}{\"value\":\"\",\"key\":\"k\"}\r\n\n", &[(b"k", b"")]);
+        check("\u{feff}{\"value\":\"\",\"key\":\"k\"}\r\n\n \t\n", &[(b"k", b"")]);
         check(r#"{"key_b64":"AP8=","value":"\u0000\n"}"#, &[(b"\x00\xff", b"\0\n")]);
         check(r#"{"key":"k","value":"v","expires_at_ms":null}"#, &[(b"k", b"v")]);
     }
