@@ -123,7 +123,7 @@ pub(crate) enum Command {
     /// Replace a value if it is the expected one
     #[command(
         allow_negative_numbers = true,
-        after_help = "Example: cas owner alice bob\n         cas owner --absent alice\n         cas owner bob --delete\n\
+        after_help = "Example: cas owner --absent alice\n         cas owner alice bob\n         cas owner bob --delete\n\
                       Exit code 1 if the value is another one; nothing is changed then."
     )]
     Cas(Cas),
@@ -164,7 +164,7 @@ pub(crate) enum Command {
     Rollback,
     /// Read keys and values from a file (jsonl, csv or text)
     #[command(after_help = "Example: import users.jsonl\n         import users.csv.gz --skip-bad\n         \
-                      zstdcat users.jsonl.zst | halodb import -\n\
+                      cat users-*.jsonl | halodb import -\n\
                       The form is that of --format (jsonl, csv or text), else of the file's extension (.jsonl, .csv,\n\
                       .tsv), else jsonl. Gzip is unpacked.")]
     Import(Import),
@@ -175,11 +175,11 @@ pub(crate) enum Command {
                       .tsv), else jsonl. A name that ends in .gz is packed.")]
     Export(Export),
     /// Copy the whole database, as it is now, into a new directory; reads and writes go on
-    #[command(after_help = "Example: backup /backups/monday\n\
+    #[command(after_help = "Example: backup backup-of-today\n\
                       The directory must not exist, or be empty. `restore` makes a database of it again.")]
     Backup(Backup),
     /// Verify a backup and make a database of it
-    #[command(after_help = "Example: restore /backups/monday data\n         restore /backups/monday --verify\n\
+    #[command(after_help = "Example: restore backup-of-monday restored\n         restore backup-of-monday --verify\n\
                       A database that is there already is replaced only if you say so; a power cut leaves the old one or\n\
                       the new one.")]
     Restore(Restore),
@@ -203,7 +203,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),
     /// Say what is wrong with a database, even if it does not open, and save what is left
-    #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n\
+    #[command(after_help = "Example: doctor\n         doctor --salvage saved\n\
                       Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
     Doctor(Doctor),
     /// Show the bytes on disk: metas, pages, log; also of a damaged database
@@ -267,6 +267,7 @@ pub(crate) struct Put {
 /// Arguments of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct Get {
+    /// The key: any bytes
     pub(crate) key: OsString,
     /// Write exactly the bytes of the value, without a newline
     #[arg(long)]
@@ -284,12 +285,14 @@ pub(crate) struct Delete {
 /// Arguments of `exists`.
 #[derive(Debug, Args)]
 pub(crate) struct Exists {
+    /// The key: any bytes
     pub(crate) key: OsString,
 }
 
 /// Arguments of `expire`.
 #[derive(Debug, Args)]
 pub(crate) struct Expire {
+    /// The key: any bytes
     pub(crate) key: OsString,
     /// How long from now on: 500ms, 10m, 1h30m, 7d
     #[arg(value_name = "DURATION", value_parser = durations::parse)]
@@ -299,18 +302,21 @@ pub(crate) struct Expire {
 /// Arguments of `ttl`.
 #[derive(Debug, Args)]
 pub(crate) struct TtlOf {
+    /// The key: any bytes
     pub(crate) key: OsString,
 }
 
 /// Arguments of `persist`.
 #[derive(Debug, Args)]
 pub(crate) struct Persist {
+    /// The key: any bytes
     pub(crate) key: OsString,
 }
 
 /// Arguments of `mget`.
 #[derive(Debug, Args)]
 pub(crate) struct Mget {
+    /// The keys, in the order in which they are to be shown
     #[arg(required = true, value_name = "KEY")]
     pub(crate) keys: Vec<OsString>,
 }
@@ -318,6 +324,7 @@ pub(crate) struct Mget {
 /// Arguments of `incr`.
 #[derive(Debug, Args)]
 pub(crate) struct Incr {
+    /// The key: any bytes
     pub(crate) key: OsString,
     /// What is added; may be negative
     #[arg(default_value_t = 1)]
@@ -327,6 +334,7 @@ pub(crate) struct Incr {
 /// Arguments of `cas`.
 #[derive(Debug, Args)]
 pub(crate) struct Cas {
+    /// The key: any bytes
     pub(crate) key: OsString,
     /// EXPECTED, then NEW; with --absent only NEW, with --delete only EXPECTED
     #[arg(value_name = "VALUE", num_args = 0..=2)]
@@ -350,6 +358,7 @@ pub(crate) struct Nth {
 /// Arguments of `rank`.
 #[derive(Debug, Args)]
 pub(crate) struct Rank {
+    /// The key: any bytes
     pub(crate) key: OsString,
 }
 
@@ -363,18 +372,21 @@ pub(crate) struct DeleteRange {
 /// Arguments of `delete-prefix`.
 #[derive(Debug, Args)]
 pub(crate) struct DeletePrefix {
+    /// How the keys begin; not empty
     pub(crate) prefix: OsString,
 }
 
 /// Arguments of `use`.
 #[derive(Debug, Args)]
 pub(crate) struct Use {
+    /// The keyspace; without it the default one
     pub(crate) name: Option<String>,
 }
 
 /// Arguments of `drop`.
 #[derive(Debug, Args)]
 pub(crate) struct DropKeyspace {
+    /// The keyspace, which is not the default one
     pub(crate) name: String,
     /// Do not ask
     #[arg(long)]
@@ -384,6 +396,7 @@ pub(crate) struct DropKeyspace {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// Only keys that begin with this
     pub(crate) prefix: Option<OsString>,
     /// At most N rows
     #[arg(long, value_name = "N")]

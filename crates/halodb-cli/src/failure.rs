@@ -76,8 +76,12 @@ pub(crate) struct Failure {
 enum Style {
     /// `error: …`.
     Error,
+    /// The same, and below the first line the place of the mistake.
+    Excerpt,
     /// An answer rather than an error: `(not found)`.
     Answer,
+    /// The same, and what a program is to read of it is on standard output already.
+    Answered,
     /// The message is complete, prefix included.
     Verbatim,
     /// Everything was said already.
@@ -127,6 +131,11 @@ impl Failure {
     /// The answer is "no": exit code 1 and a word in brackets.
     pub(crate) fn answer(kind: &'static str, message: &str) -> Self {
         Self::new(Code::NotFound, kind, message, Style::Answer)
+    }
+
+    /// The answer is "no", and a program has read more than that on standard output.
+    pub(crate) fn answered(kind: &'static str, message: &str) -> Self {
+        Self::new(Code::NotFound, kind, message, Style::Answered)
     }
 
     /// The answer is "no" and was given on standard output: exit code 1 and no message.
@@ -186,7 +195,18 @@ impl Failure {
 
     /// Says that what was committed before stays.
     pub(crate) fn after_commits(mut self, records: u64) -> Self {
-        self.message = format!("{}; {records} records are committed and stay", self.message);
+        self.message = match records {
+            0 => format!("{}; nothing is committed", self.message),
+            1 => format!("{}; 1 record is committed and stays", self.message),
+            _ => format!("{}; {records} records are committed and stay", self.message),
+        };
+        self
+    }
+
+    /// Shows the place of the mistake below the message.
+    pub(crate) fn with_excerpt(mut self, excerpt: &str) -> Self {
+        self.message = format!("{}\n{excerpt}", self.message);
+        self.style = Style::Excerpt;
         self
     }
 
@@ -207,6 +227,11 @@ impl Failure {
         self.style == Style::Quiet
     }
 
+    /// Whether standard output has its line already.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.style == Style::Answered
+    }
+
     /// One line for the answer on standard output.
     pub(crate) fn one_line(&self, as_json: bool) -> String {
         if as_json {
@@ -215,7 +240,8 @@ impl Failure {
         let text = self.message.split('\n').map(str::trim);
         let text: Vec<&str> = text.take_while(|part| !part.is_empty()).collect();
         match self.style {
-            Style::Answer => text.join(" "),
+            Style::Answer | Style::Answered => text.join(" "),
+            Style::Excerpt => format!("ERROR {}", text.first().unwrap_or(&"")),
             _ => format!("ERROR {}", text.join(" ")),
         }
     }
@@ -233,7 +259,7 @@ impl Failure {
     fn text(&self) -> String {
         let place = self.line.map(|n| format!("line {n}: ")).unwrap_or_default();
         let mut text = match self.style {
-            Style::Error => format!("error: {place}{}", self.message),
+            Style::Error | Style::Excerpt => format!("error: {place}{}", self.message),
             _ => self.message.clone(),
         };
         if let Some(hint) = &self.hint {

@@ -38,7 +38,7 @@ fn run_lines(session: &mut Session, bail: bool, last: &mut Code) -> Result<()> {
             }
             Err(failure) => {
                 let failure = failure.on_line(number);
-                if answers_with_one_line(&line) {
+                if answers_with_one_line(&line) && !failure.is_answered() {
                     session.out.line(failure.one_line(as_json))?;
                 }
                 // What was answered before must not appear after the error.
@@ -56,7 +56,22 @@ fn run_lines(session: &mut Session, bail: bool, last: &mut Code) -> Result<()> {
 }
 
 fn answers_with_one_line(line: &[u8]) -> bool {
-    const WRITES: [&str; 11] =
-        ["put", "set", "delete", "del", "incr", "cas", "delete-range", "delete-prefix", "begin", "commit", "rollback"];
+    const WRITES: [&str; 15] = [
+        "put",
+        "set",
+        "delete",
+        "del",
+        "incr",
+        "cas",
+        "expire",
+        "persist",
+        "delete-range",
+        "delete-prefix",
+        "clear",
+        "drop",
+        "begin",
+        "commit",
+        "rollback",
+    ];
     command_name(line).is_some_and(|name| WRITES.contains(&name.as_str()))
 }

@@ -108,8 +108,8 @@ impl Session {
     /// Runs a line of the shell or the pipe.
     pub(crate) fn run_line(&mut self, line: &[u8]) -> Result<Flow> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let words = words::split(line)
-            .map_err(|error| Failure::usage(format!("{}\n{}", error.message(), error.caret(line))))?;
+        let words =
+            words::split(line).map_err(|error| Failure::usage(error.message()).with_excerpt(&error.caret(line)))?;
         if words.first().is_none_or(is_comment) {
             return Ok(Flow::Continue);
         }

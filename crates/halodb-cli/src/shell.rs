@@ -16,6 +16,7 @@ use halodb::Db;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Behavior, CompletionType, Config, Editor};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use switches::Switch;
 
@@ -91,9 +92,16 @@ fn greet(db: &Db) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let keys = grouped(db.len()?);
     let created = if db.open_report().created { ", just created" } else { "" };
-    eprintln!("HaloDB {version}, {}: {keys} keys{created}", db.path().display());
+    eprintln!("HaloDB {version}, {}: {keys} keys{created}", from_here(db.path()).display());
     eprintln!("`help` lists the commands, `quit` or Ctrl-D leaves.");
     Ok(())
+}
+
+/// A path as people here would write it.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(|below| Path::new(".").join(below)));
+    below.unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Does what a switch says, and tells how it stands now.

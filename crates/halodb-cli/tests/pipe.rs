@@ -68,6 +68,23 @@ fn put_and_delete_write_one_line_even_when_they_fail() {
 }
 
 #[test]
+fn every_command_that_writes_answers_with_one_line_in_each_form() {
+    let place = Place::new();
+    let lines = "cas k --absent 1\ncas k 2 3\ncas x 1 2\nexpire x 1h\npersist x\nexpire k 1h\nincr w\nput w word\nincr w\n\
+                 delete-range\ndelete-prefix \"\"\ndrop none\nclear --nonsense\ncommit\nbegin\ncas k 2 3\nput k 1\nrollback\nclear\n";
+    let text = place.pipe(lines).out();
+    let answers: Vec<&str> = text.lines().collect();
+    assert_eq!(answers.len(), 19, "{text}");
+    assert_eq!(answers[..6], ["OK", "(another value)", "(not found)", "(not found)", "(not found)", "OK"]);
+    let json = place.feed(&["--format", "json"], lines.as_bytes()).out();
+    assert_eq!(json.lines().count(), 19, "{json}");
+    for line in json.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line} is no JSON");
+    }
+    assert_eq!(json.lines().nth(1), Some("{\"key\":\"k\",\"value\":\"1\"}"));
+}
+
+#[test]
 fn an_unclosed_quote_is_shown_with_a_caret() {
     let place = Place::new();
     let run = place.pipe("get \"abc\nlen\n");

@@ -3,67 +3,7 @@
 mod common;
 
 use common::Place;
-use nix::pty::{OpenptyResult, Winsize, openpty};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
-
-/// The program, with a person in front of it.
-struct Terminal {
-    child: Child,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    seen: String,
-}
-
-impl Terminal {
-    fn start(place: &Place, arguments: &[&str]) -> Self {
-        let size = Winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
-        let OpenptyResult { master, slave } = openpty(&size, None).expect("a pseudo-terminal");
-        let stdio = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let mut command = place.command();
-        command.args(arguments).env("TERM", "xterm").env("NO_COLOR", "1");
-        let child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the program starts");
-        let mut display = File::from(master.try_clone().expect("a descriptor"));
-        let (sender, screen) = channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(read @ 1..) = display.read(&mut bytes) {
-                if sender.send(bytes[..read].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Terminal { child, keyboard: File::from(master), screen, seen: String::new() }
-    }
-
-    /// Waits until a text is on the screen; returns what came before and forgets it all.
-    #[track_caller]
-    fn until(&mut self, text: &str) -> String {
-        let limit = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(at) = self.seen.find(text) {
-                let rest = self.seen.split_off(at + text.len());
-                return std::mem::replace(&mut self.seen, rest);
-            }
-            match self.screen.recv_timeout(Duration::from_millis(100)) {
-                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < limit => {}
-                Err(_) => panic!("{text:?} did not come; on the screen: {:?}", self.seen),
-            }
-        }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the keyboard works");
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().expect("the program ends").code()
-    }
-}
+use common::terminal::Terminal;
 
 #[test]
 fn the_shell_greets_answers_and_leaves() {
@@ -172,4 +112,209 @@ fn a_list_stops_at_100_rows_on_a_terminal_and_says_how_many_remain() {
     assert_eq!(rows.matches("\r\n").count(), 100);
     assert_eq!(terminal.exit_code(), Some(0));
     assert_eq!(place.run(&["list"]).out().lines().count(), 1234);
+}
+
+#[test]
+fn the_arrow_key_brings_back_lines_of_this_and_of_earlier_sessions() {
+    const UP: &str = "\u{1b}[A";
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("put a first\r");
+    terminal.until("OK");
+    terminal.until("halodb> ");
+    terminal.types("get a\r");
+    terminal.until("first\r\n");
+    terminal.until("halodb> ");
+    terminal.types("put a second\r");
+    terminal.until("OK");
+    terminal.until("halodb> ");
+    terminal.types(&format!("{UP}{UP}\r"));
+    terminal.until("second\r\n");
+    terminal.until("halodb> ");
+    terminal.types("\u{4}");
+    assert_eq!(terminal.exit_code(), Some(0));
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types(&format!("{UP}\r"));
+    terminal.until("second\r\n");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn several_candidates_are_listed_and_options_values_and_files_are_completed() {
+    let place = Place::new();
+    place.pipe("put user/ada 1\nput user/grace 2\n");
+    place.write("new records.jsonl", "{\"key\":\"log\",\"value\":\"3\"}\n");
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("get us\t\t");
+    let listed = terminal.until("user/grace");
+    assert!(listed.contains("user/ada"), "{listed}");
+    terminal.types("gr\t\r");
+    terminal.until("2\r\n");
+    terminal.until("halodb> ");
+    terminal.types("get user/ada --form\tjsonl\r");
+    terminal.until("{\"key\":\"user/ada\",\"value\":\"1\"}\r\n");
+    terminal.until("halodb> ");
+    terminal.types("get user/ada --format bas\t\r");
+    terminal.until("MQ==\r\n");
+    terminal.until("halodb> ");
+    terminal.types("import ne\t\r");
+    terminal.until("committed 1 records (");
+    terminal.until("halodb> ");
+    terminal.types("get log\r");
+    terminal.until("3\r\n");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn hints_show_what_a_command_still_needs() {
+    let place = Place::new();
+    let mut terminal = Terminal::with(&place, &[], &[("TERM", "xterm")]);
+    terminal.until("halodb> ");
+    terminal.types("put ");
+    terminal.until("\u{1b}[2mKEY VALUE");
+    terminal.types("k ");
+    terminal.until("\u{1b}[2mVALUE");
+    terminal.types("v\r");
+    terminal.until("OK");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn a_resized_window_draws_the_line_anew_and_loses_nothing_of_it() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    let value = "0123456789".repeat(6);
+    terminal.types(&format!("put k {value}"));
+    // The line is drawn with every key.
+    terminal.until(&value);
+    terminal.resize(40);
+    terminal.until("halodb> put k ");
+    terminal.types("x\r");
+    terminal.until("OK");
+    terminal.until("halodb> ");
+    terminal.resize(120);
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+    place.run(&["get", "k"]).expect(0, &format!("{value}x\n"));
+}
+
+#[test]
+fn control_c_stops_a_long_scan_and_not_the_shell() {
+    let place = Place::new();
+    place.fill(9000, 1000);
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("scan\r");
+    // From here on nobody looks at the screen, so nine million bytes cannot all be written.
+    terminal.until("0001\t");
+    terminal.types("\u{3}");
+    let rest = terminal.until("halodb> ");
+    assert!(rest.contains("interrupted after ") && !rest.contains("8999\t"), "{}", &rest[rest.len().min(200)..]);
+    terminal.types("\u{3}");
+    terminal.until("halodb> ");
+    terminal.types("len\r");
+    terminal.until("9000\r\n");
+    terminal.until("halodb> ");
+    terminal.types("\u{4}");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn control_c_ends_a_one_shot_command_with_130() {
+    let place = Place::new();
+    place.fill(9000, 1000);
+    let mut terminal = Terminal::start(&place, &["scan"]);
+    terminal.until("0001\t");
+    terminal.types("\u{3}");
+    assert_eq!(terminal.exit_code(), Some(130));
+    let mut terminal = Terminal::start(&place, &["import"]);
+    terminal.until("committed 0 records");
+    terminal.types("\u{3}");
+    assert_eq!(terminal.exit_code(), Some(130));
+}
+
+#[test]
+fn switches_change_how_things_are_shown() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("\\for\tjso\t");
+    terminal.until("json");
+    terminal.types("\u{15}\\format json\r");
+    terminal.until("the format is json");
+    terminal.until("halodb> ");
+    terminal.types("get nothing\r");
+    terminal.until("null\r\n");
+    terminal.until("{\"error\":{");
+    terminal.until("halodb> ");
+    terminal.types("\\format text\r");
+    terminal.until("the format is text");
+    terminal.until("halodb> ");
+    terminal.types("\\timing\r");
+    terminal.until("timing is on");
+    terminal.until("halodb> ");
+    terminal.types("len\r");
+    terminal.until("0\r\n");
+    terminal.until(" ms\r\n");
+    terminal.until("halodb> ");
+    terminal.types("\\tming\r");
+    terminal.until("`\\tming` is no switch");
+    terminal.until("halodb> ");
+    terminal.types("lst\r");
+    terminal.until("'list'");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn an_open_transaction_and_a_line_that_goes_on_are_seen_in_the_prompt() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("begin\r");
+    terminal.until("halodb*> ");
+    terminal.types("put k 'line one\r");
+    terminal.types("line two'\r");
+    terminal.until("OK");
+    terminal.until("halodb*> ");
+    terminal.types("commit\r");
+    terminal.until("halodb> ");
+    terminal.types("begin\r");
+    terminal.until("halodb*> ");
+    terminal.types("put k lost\r");
+    terminal.until("OK");
+    terminal.until("halodb*> ");
+    terminal.types("\u{4}");
+    terminal.until("(the open transaction was rolled back)");
+    assert_eq!(terminal.exit_code(), Some(0));
+    place.run(&["get", "k"]).expect(0, "line one\nline two\n");
+}
+
+#[test]
+fn control_c_at_a_question_is_a_no() {
+    let place = Place::new();
+    place.run(&["put", "k", "v"]);
+    let mut terminal = Terminal::start(&place, &[]);
+    terminal.until("halodb> ");
+    terminal.types("clear\r");
+    terminal.until("Delete all 1 keys? [y/N] ");
+    terminal.types("\u{3}");
+    terminal.until("interrupted");
+    terminal.until("halodb> ");
+    terminal.types("len\r");
+    terminal.until("1\r\n");
+    terminal.until("halodb> ");
+    terminal.types("quit\r");
+    assert_eq!(terminal.exit_code(), Some(0));
 }

@@ -46,7 +46,7 @@ fn gzip_is_unpacked_wherever_it_comes_from_and_other_kinds_are_named() {
     place.run(&["--db", "copy", "export"]).expect(0, SORTED);
     place.write("cut.jsonl.gz", &packed[..packed.len() - 9]);
     let cut = place.run(&["--db", "other", "import", "cut.jsonl.gz"]);
-    cut.expect(2, "").says("damaged or cut off").says("records are committed and stay");
+    cut.expect(2, "").says("damaged or cut off").says("committed");
     place.write("new.csv.zst", b"\x28\xb5\x2f\xfd\x04\x00");
     let refused = place.run(&["import", "new.csv.zst"]);
     refused.expect(2, "").says("Zstd").says("zstdcat new.csv.zst | halodb import --format csv -");
@@ -59,7 +59,7 @@ fn gzip_is_unpacked_wherever_it_comes_from_and_other_kinds_are_named() {
 fn a_quote_that_is_never_closed_swallows_no_rows() {
     let place = Place::new();
     let run = place.feed(&["import", "--format", "csv"], b"key,value\na,1\nb,\"2\nc,3\n");
-    run.expect(2, "").says("line 3").says("never closed").says("1 records are committed");
+    run.expect(2, "").says("line 3").says("never closed").says("1 record is committed and stays");
     place.run(&["list"]).expect(0, "a\n");
 }
 

@@ -105,7 +105,7 @@ pub(crate) struct InspectWal {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Report every mistake in the configuration file
-    #[command(after_help = "Example: halodb --config halodb.toml config check")]
+    #[command(after_help = "Example: config check")]
     Check,
     /// Show the values in force
     #[command(after_help = "Example: config show --origin")]
@@ -121,7 +121,7 @@ pub(crate) enum Config {
         key: String,
     },
     /// Write the annotated example file
-    #[command(after_help = "Example: config init halodb.toml")]
+    #[command(after_help = "Example: config init new.toml")]
     Init {
         /// A file that does not exist yet, or - for standard output
         #[arg(default_value = "-")]

@@ -101,6 +101,11 @@ pub(crate) fn done(session: &mut Session, commit: halodb::Commit, format: Format
     session.out.line("OK")
 }
 
+/// The answer of a write that has no sequence number of its own.
+pub(crate) fn ok(session: &mut Session, format: Format) -> Result<()> {
+    session.out.line(if format.is_json() { "{\"ok\":true}" } else { "OK" })
+}
+
 /// Deletes several keys in one batch. This process has the database alone and this thread is its only writer, so what is
 /// counted first is what the batch deletes.
 fn delete_together(keyspace: &Keyspace, keys: &[std::ffi::OsString]) -> Result<u64> {

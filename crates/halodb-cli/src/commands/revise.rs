@@ -1,6 +1,7 @@
 //! Commands that answer with what they found while they wrote: `incr`, `cas`, `delete-range`, `delete-prefix`.
 
 use super::browse::Span;
+use super::keys;
 use crate::args::{Cas, DeletePrefix, DeleteRange, Incr, Range};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, json_record};
@@ -17,18 +18,21 @@ pub(crate) fn incr(session: &mut Session, incr: &Incr) -> Result<()> {
 pub(crate) fn cas(session: &mut Session, cas: &Cas, format: Format) -> Result<()> {
     let (expected, new) = sides(cas)?;
     match session.writing()?.compare_and_swap(bytes(&cas.key), expected, new)? {
-        Swap::Swapped if format.is_json() => session.out.line("{\"ok\":true}"),
-        Swap::Swapped => session.out.line("OK"),
-        Swap::Mismatch { current } => {
-            if format.is_json() {
-                // The value that is there; none if there is no key.
-                let mut line = Vec::new();
-                json_record(&mut line, bytes(&cas.key), current.as_deref(), None);
-                session.out.line(line)?;
-            }
-            Err(Failure::answer("mismatch", if current.is_some() { "(another value)" } else { "(not found)" }))
-        }
+        Swap::Swapped => keys::ok(session, format),
+        Swap::Mismatch { current } => mismatch(session, bytes(&cas.key), current.as_deref(), format),
     }
+}
+
+/// The answer of a `cas` that found another value. A program that reads JSON is told which one; none if there is no key.
+pub(super) fn mismatch(session: &mut Session, key: &[u8], current: Option<&[u8]>, format: Format) -> Result<()> {
+    let what = if current.is_some() { "(another value)" } else { "(not found)" };
+    if !format.is_json() {
+        return Err(Failure::answer("mismatch", what));
+    }
+    let mut line = Vec::new();
+    json_record(&mut line, key, current, None);
+    session.out.line(line)?;
+    Err(Failure::answered("mismatch", what))
 }
 
 /// `delete-range`: writes how many keys there were.

@@ -8,14 +8,14 @@ use super::keys::{self, not_found};
 use super::revise;
 use crate::args::{Command, Count, Delete, Get, List, Mget, Put, Scan};
 use crate::failure::{Failure, Result};
-use crate::output::{Columns, Format, Rows, json_record};
+use crate::output::{Columns, Format, Rows};
 use crate::session::{Front, Session, bytes};
 use halodb::Transaction;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 /// `begin`: answers `OK`.
-pub(crate) fn begin(session: &mut Session) -> Result<()> {
+pub(crate) fn begin(session: &mut Session, format: Format) -> Result<()> {
     if session.front == Front::OneShot {
         return Err(Failure::usage("`begin` is for shell and pipe: a single command is a transaction of its own"));
     }
@@ -23,7 +23,7 @@ pub(crate) fn begin(session: &mut Session) -> Result<()> {
         return Err(Failure::usage("a transaction is open already").with_hint("`commit` or `rollback` ends it"));
     }
     session.transaction = Some(session.db()?.begin()?);
-    session.out.line("OK")
+    keys::ok(session, format)
 }
 
 /// `commit`: answers as a write does.
@@ -33,9 +33,9 @@ pub(crate) fn commit(session: &mut Session, format: Format) -> Result<()> {
 }
 
 /// `rollback`: answers `OK`.
-pub(crate) fn rollback(session: &mut Session) -> Result<()> {
+pub(crate) fn rollback(session: &mut Session, format: Format) -> Result<()> {
     taken(session)?.rollback();
-    session.out.line("OK")
+    keys::ok(session, format)
 }
 
 fn taken(session: &mut Session) -> Result<Transaction> {
@@ -52,7 +52,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
             let what = "this command does not take part in transactions";
             return Some(Err(Failure::usage(what).with_hint("`commit` or `rollback` first")));
         }
-        Command::Put(put) => within(session, |session, tx| self::put(session, tx, put)),
+        Command::Put(put) => within(session, |session, tx| self::put(session, tx, put, format)),
         Command::Get(get) => within(session, |session, tx| self::get(session, tx, get, format)),
         Command::Mget(mget) => within(session, |session, tx| self::mget(session, tx, mget, format)),
         Command::Delete(delete) => within(session, |session, tx| self::delete(session, tx, delete)),
@@ -88,19 +88,13 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
             let key = bytes(&cas.key);
             let current = tx.get(key)?;
             if current.as_deref() != expected {
-                if format.is_json() {
-                    let mut line = Vec::new();
-                    json_record(&mut line, key, current.as_deref(), None);
-                    session.out.line(line)?;
-                }
-                let what = if current.is_some() { "(another value)" } else { "(not found)" };
-                return Err(Failure::answer("mismatch", what));
+                return revise::mismatch(session, key, current.as_deref(), format);
             }
             match new {
                 Some(new) => tx.put(key, new)?,
                 None => drop(tx.delete(key)?),
             }
-            session.out.line(if format.is_json() { "{\"ok\":true}" } else { "OK" })
+            keys::ok(session, format)
         }),
         Command::DeleteRange(delete) => within(session, |session, tx| {
             revise::check_range(&delete.range)?;
@@ -118,7 +112,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
         // It can be taken back: nobody is asked.
         Command::Clear(_) => within(session, |session, tx| {
             tx.clear();
-            session.out.line("OK")
+            keys::ok(session, format)
         }),
         _ => return None,
     };
@@ -142,7 +136,7 @@ fn without_expiry() -> Failure {
     Failure::usage("a transaction neither sets nor shows times to live").with_hint("`commit` or `rollback` first")
 }
 
-fn put(session: &mut Session, tx: &mut Transaction, put: &Put) -> Result<()> {
+fn put(session: &mut Session, tx: &mut Transaction, put: &Put, format: Format) -> Result<()> {
     let key = bytes(&put.key);
     let value = keys::value(put, &session.stdin)?;
     if put.if_absent && tx.contains(key)? {
@@ -152,7 +146,7 @@ fn put(session: &mut Session, tx: &mut Transaction, put: &Put) -> Result<()> {
         return Err(not_found());
     }
     tx.put(key, &value)?;
-    session.out.line("OK")
+    keys::ok(session, format)
 }
 
 fn get(session: &mut Session, tx: &mut Transaction, get: &Get, format: Format) -> Result<()> {

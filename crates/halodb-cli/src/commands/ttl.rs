@@ -1,6 +1,6 @@
 //! Commands on the time that keys have to live: `expire`, `ttl`, `persist`.
 
-use super::keys::not_found;
+use super::keys::{not_found, ok};
 use crate::args::{Expire, Persist, TtlOf};
 use crate::durations;
 use crate::failure::Result;
@@ -9,13 +9,13 @@ use crate::session::{Session, bytes};
 use halodb::{Ttl, TtlState};
 
 /// `expire KEY DURATION`: answers `OK`.
-pub(crate) fn expire(session: &mut Session, expire: &Expire) -> Result<()> {
-    change(session, bytes(&expire.key), Ttl::After(expire.after))
+pub(crate) fn expire(session: &mut Session, expire: &Expire, format: Format) -> Result<()> {
+    change(session, bytes(&expire.key), Ttl::After(expire.after), format)
 }
 
 /// `persist KEY`: answers `OK`.
-pub(crate) fn persist(session: &mut Session, persist: &Persist) -> Result<()> {
-    change(session, bytes(&persist.key), Ttl::Never)
+pub(crate) fn persist(session: &mut Session, persist: &Persist, format: Format) -> Result<()> {
+    change(session, bytes(&persist.key), Ttl::Never, format)
 }
 
 /// `ttl KEY`: writes how long the key will live.
@@ -32,9 +32,10 @@ pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<
     session.out.line(left.map_or_else(|| "never".to_owned(), durations::show))
 }
 
-fn change(session: &mut Session, key: &[u8], ttl: Ttl) -> Result<()> {
-    if !session.writing()?.expire(key, ttl)? {
+fn change(session: &mut Session, key: &[u8], ttl: Ttl, format: Format) -> Result<()> {
+    // A key that is to be there already creates no keyspace.
+    if !session.reading()?.expire(key, ttl)? {
         return Err(not_found());
     }
-    session.out.line("OK")
+    ok(session, format)
 }

@@ -39,9 +39,13 @@ pub(crate) fn export(session: &mut Session, export: &Export, asked: Option<Forma
         let file = file.map_err(|e| Failure::file("write", &export.path, &e))?;
         return write(&mut opened(file, &export.path, packs), &snapshot, writer);
     }
+    let failed = |e: std::io::Error| Failure::file("write", &export.path, &e);
     let temporary = temporary_name(&export.path);
-    let written = write_file(&temporary, &snapshot, writer, packs)
-        .and_then(|()| fs::rename(&temporary, &export.path).map_err(|e| Failure::file("write", &export.path, &e)));
+    let written = File::create(&temporary).map_err(failed).and_then(|file| {
+        let synced = file.try_clone().map_err(failed)?;
+        write(&mut opened(file, &export.path, packs), &snapshot, writer)?;
+        synced.sync_all().and_then(|()| fs::rename(&temporary, &export.path)).map_err(failed)
+    });
     if written.is_err() {
         // Nothing more can be done about a leftover whose removal fails; the failure itself is reported.
         let _ = fs::remove_file(&temporary);
@@ -85,14 +89,6 @@ fn opened(file: File, path: &Path, packing: Packing) -> Out {
         Packing::Plain => Out::file(file, path),
         Packing::Gzip => Out::file(Packer::new(file), path),
     }
-}
-
-fn write_file(path: &Path, snapshot: &Snapshot, writer: Writer, packing: Packing) -> Result<()> {
-    let failed = |e: std::io::Error| Failure::file("write", path, &e);
-    let file = File::create(path).map_err(failed)?;
-    let synced = file.try_clone().map_err(failed)?;
-    write(&mut opened(file, path, packing), snapshot, writer)?;
-    synced.sync_all().map_err(failed)
 }
 
 /// Writes all records and flushes, once.

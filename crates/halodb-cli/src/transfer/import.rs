@@ -13,7 +13,7 @@ use super::records::{self, Parsed, Record};
 use super::{FileFormat, Header, is_stdio};
 use crate::args::Import;
 use crate::failure::{Failure, Result};
-use crate::input::Stdin;
+use crate::input::{self, Stdin};
 use crate::output::Format;
 use crate::session::Session;
 use crate::signals;
@@ -131,7 +131,7 @@ fn commit(receiver: &Receiver<Message>, mut progress: Progress, packed: impl FnO
             Ok(Message::Failed(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 break Err(Failure::usage(error.to_string()));
             }
-            Ok(Message::Failed(error)) => break Err(Failure::stream("read the input", &error)),
+            Ok(Message::Failed(error)) => break Err(input::failure("read the input", &error)),
             Ok(Message::End(skipped)) => break Ok(skipped),
         }
         progress.at(committed, position);

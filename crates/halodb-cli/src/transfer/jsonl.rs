@@ -37,7 +37,8 @@ struct Text<'l>(#[serde(borrow)] Cow<'l, str>);
 pub(crate) fn parse(line: &[u8]) -> Parsed<'_> {
     let record: JsonRecord<'_> = serde_json::from_slice(line).map_err(|error| {
         // Each line is a document of its own for the parser: its line number says nothing.
-        error.to_string().replace("at line 1 column", "at column")
+        let why = error.to_string().replace("at line 1 column", "at column");
+        if error.is_data() { why } else { format!("it is not JSON: {why}") }
     })?;
     Ok(Record {
         key: field("key", record.key, record.key_b64)?,
@@ -75,7 +76,7 @@ mod tests {
     fn json_lines_are_read() {
         check("", &[]);
         check(r#"{"key":"k","value":"v"}"#, &[(b"k", b"v")]);
-        check("\u{feff}{\"value\":\"\",\"key\":\"k\"}\r\n\n", &[(b"k", b"")]);
+        check("\u{feff}{\"value\":\"\",\"key\":\"k\"}\r\n\n \t\n", &[(b"k", b"")]);
         check(r#"{"key_b64":"AP8=","value":"\u0000\n"}"#, &[(b"\x00\xff", b"\0\n")]);
         check(r#"{"key":"k","value":"v","expires_at_ms":null}"#, &[(b"k", b"v")]);
     }

@@ -11,9 +11,6 @@ use std::path::Path;
 
 /// Unpacked bytes held at once.
 const BUFFER: usize = 256 << 10;
-/// Bytes that tell all kinds apart.
-const HEAD: usize = 10;
-
 /// A kind of compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -25,38 +22,54 @@ pub(crate) enum Kind {
     Zip,
 }
 
-/// Each kind with the extension of its files and the program that writes what is in them to standard output.
-const KINDS: [(Kind, &str, &str); 6] = [
-    (Kind::Gzip, "gz", "zcat"),
-    (Kind::Zstd, "zst", "zstdcat"),
-    (Kind::Xz, "xz", "xzcat"),
-    (Kind::Bzip2, "bz2", "bzcat"),
-    (Kind::Lz4, "lz4", "lz4cat"),
-    (Kind::Zip, "zip", "unzip -p"),
+/// What is known of a kind.
+struct Known {
+    kind: Kind,
+    /// The first bytes of such a file; `?` fits any byte.
+    magic: &'static [u8],
+    extension: &'static str,
+    /// The program that writes what is in such a file to standard output.
+    unpacker: &'static str,
+}
+
+const fn known(kind: Kind, magic: &'static [u8], extension: &'static str, unpacker: &'static str) -> Known {
+    Known { kind, magic, extension, unpacker }
+}
+
+const KINDS: [Known; 6] = [
+    known(Kind::Gzip, b"\x1f\x8b", "gz", "zcat"),
+    known(Kind::Zstd, b"\x28\xb5\x2f\xfd", "zst", "zstdcat"),
+    known(Kind::Xz, b"\xfd7zXZ\x00", "xz", "xzcat"),
+    known(Kind::Bzip2, b"BZh?1AY&SY", "bz2", "bzcat"),
+    known(Kind::Lz4, b"\x04\x22\x4d\x18", "lz4", "lz4cat"),
+    known(Kind::Zip, b"PK\x03\x04", "zip", "unzip -p"),
 ];
 
 impl Kind {
     /// What the extension says.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
-        KINDS.iter().find(|(_, known, _)| extension.eq_ignore_ascii_case(known)).map(|(kind, ..)| *kind)
+        KINDS.iter().find(|known| extension.eq_ignore_ascii_case(known.extension)).map(|known| known.kind)
     }
 
     /// The program that unpacks such a file to standard output.
     pub(crate) fn unpacker(self) -> &'static str {
-        KINDS.iter().find(|(kind, ..)| *kind == self).map_or("cat", |(_, _, program)| program)
+        KINDS.iter().find(|known| known.kind == self).map_or("cat", |known| known.unpacker)
     }
+}
 
-    /// What the first bytes of a file say.
-    fn of_head(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x1f, 0x8b, ..] => Some(Kind::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Kind::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Kind::Xz),
-            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] => Some(Kind::Bzip2),
-            [0x04, 0x22, 0x4d, 0x18, ..] => Some(Kind::Lz4),
-            [b'P', b'K', 3, 4, ..] => Some(Kind::Zip),
-            _ => None,
+/// Reads as many bytes as it takes to tell, and no more: who writes a short line and waits for what comes of it would wait
+/// for ever.
+fn head(reader: &mut impl BufRead) -> io::Result<(Vec<u8>, Option<Kind>)> {
+    let mut head = Vec::new();
+    loop {
+        let fits = |known: &&Known| known.magic.iter().zip(&head).all(|(m, byte)| *m == b'?' || m == byte);
+        let Some(known) = KINDS.iter().find(fits) else { return Ok((head, None)) };
+        if head.len() == known.magic.len() {
+            return Ok((head, Some(known.kind)));
+        }
+        if reader.by_ref().take(1).read_to_end(&mut head)? == 0 {
+            return Ok((head, None));
         }
     }
 }
@@ -74,9 +87,7 @@ pub(crate) enum Content<'r> {
 /// # Errors
 /// What the reader says. Later reads fail with `InvalidData` where gzip is damaged or cut off.
 pub(crate) fn unpack<'r>(mut reader: impl BufRead + 'r) -> io::Result<Content<'r>> {
-    let mut head = Vec::with_capacity(HEAD);
-    reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-    let kind = Kind::of_head(&head);
+    let (head, kind) = head(&mut reader)?;
     let whole = Cursor::new(head).chain(reader);
     Ok(match kind {
         None => Content::Plain(Box::new(whole)),
@@ -179,7 +190,9 @@ mod tests {
         check(b"BZh91AY&SY\x00", Kind::Bzip2, "bzcat");
         check(b"\x04\x22\x4d\x18\x64", Kind::Lz4, "lz4cat");
         check(b"PK\x03\x04\x14", Kind::Zip, "unzip -p");
-        assert_eq!(read(b"BZh9\tvalue").unwrap(), b"BZh9\tvalue");
+        for plain in [&b"BZh9\tvalue"[..], b"BZh", b"P", b"PK\x03"] {
+            assert_eq!(read(plain).unwrap(), plain);
+        }
     }
 
     #[test]

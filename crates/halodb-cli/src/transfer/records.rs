@@ -44,7 +44,8 @@ pub(crate) fn for_each(
         FileFormat::Text => text::parse,
     };
     while lines.next()? {
-        if lines.is_blank() {
+        // Blanks mean nothing in JSON, and are a key in plain text.
+        if lines.is_blank() || (format == FileFormat::Jsonl && lines.text.trim_ascii().is_empty()) {
             continue;
         }
         if each(lines.number, parse(&lines.text)).is_break() {

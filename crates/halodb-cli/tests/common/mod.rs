@@ -3,6 +3,9 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod script;
+pub mod terminal;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -114,5 +117,16 @@ pub fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
+    names
+}
+
+/// Names of all commands, as `help` lists them.
+pub fn command_names(place: &Place) -> Vec<String> {
+    let help = place.run(&["help"]).out();
+    let (_, groups) = help.split_once("Keys:\n").expect("the first group");
+    let groups = groups.split("\nOptions:").next().unwrap_or_default();
+    let rows = groups.lines().filter_map(|line| line.strip_prefix("  ").filter(|row| !row.starts_with(' ')));
+    let names: Vec<String> = rows.filter_map(|row| row.split_whitespace().next()).map(str::to_owned).collect();
+    assert!(names.len() > 30, "{help}");
     names
 }
