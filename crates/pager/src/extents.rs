@@ -75,6 +75,17 @@ impl ExtentSet {
         Some(start)
     }
 
+    /// Takes the lowest run, or its first `most` pages; gives beginning and length.
+    pub(crate) fn take_front(&mut self, most: u64) -> Option<(u64, u64)> {
+        let (start, len) = self.runs.pop_first()?;
+        let taken = len.min(most);
+        if len > taken {
+            self.runs.insert(start + taken, len - taken);
+        }
+        self.pages -= taken;
+        Some((start, taken))
+    }
+
     /// Takes the whole run that ends at `end`, if there is one; gives its beginning.
     pub(crate) fn take_tail(&mut self, end: u64) -> Option<u64> {
         let (&start, &len) = self.runs.last_key_value()?;
@@ -136,6 +147,7 @@ mod tests {
         Insert(u64, u64),
         Lowest(u64),
         Tail,
+        Front(u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -143,6 +155,7 @@ mod tests {
             3 => (2u64..60, 0u64..6).prop_map(|(s, l)| Op::Insert(s, l)),
             3 => (1u64..6).prop_map(Op::Lowest),
             1 => Just(Op::Tail),
+            1 => (1u64..6).prop_map(Op::Front),
         ]
     }
 
@@ -169,6 +182,14 @@ mod tests {
                         prop_assert_eq!(set.lowest(len), expected);
                         prop_assert_eq!(set.take_lowest(len), expected);
                         if let Some(s) = expected {
+                            model.retain(|p| !(s..s + len).contains(p));
+                        }
+                    }
+                    Op::Front(most) => {
+                        let first = model.first().copied();
+                        let run = first.map(|s| (s, (s..s + most).take_while(|p| model.contains(p)).count() as u64));
+                        prop_assert_eq!(set.take_front(most), run);
+                        if let Some((s, len)) = run {
                             model.retain(|p| !(s..s + len).contains(p));
                         }
                     }

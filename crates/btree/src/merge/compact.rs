@@ -242,7 +242,7 @@ impl<'o> Walk<'o, '_> {
 
     /// Whether a page or extent lies beyond the end, and there is room before it.
     fn may_move(&mut self, at: PageRef) -> bool {
-        at.id >= self.goal.end && self.output.txn.has_room_before(at.pages, at.id)
+        self.output.may_move(at, self.goal.end)
     }
 
     fn has_value_to_move(&mut self, at: PageRef) -> Result<bool> {
