@@ -10,6 +10,7 @@ use halodb_wal::Durability;
 
 use crate::clock::now_ms;
 use crate::config::{Config, Loaded, environment};
+use crate::crew::Crew;
 use crate::db::{Db, Parts};
 use crate::engine::Engine;
 use crate::gate::Gate;
@@ -137,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// Threads that merge, 1 to 16. More than partitions are of no use. Default: 1.
+    /// Threads that merge, 1 to 16: different partitions, or ranges of keys of one. Default: 1.
     pub fn merge_threads(mut self, threads: u32) -> Self {
         self.settings.merge_threads = Some(threads);
         self
@@ -231,7 +232,10 @@ impl Builder {
         let resolved = self.settings.over(found).resolve(self.create)?;
         let path: Arc<Path> = path.into();
         let budget_bytes = resolved.options.memtable_bytes.min(resolved.options.log_limit_bytes);
-        let (set, report) = PartitionSet::open(vfs, &path, resolved.options, entropy()?, now_ms())?;
+        let crew = Arc::new(Crew::new(resolved.schedule.crew()));
+        let mut options = resolved.options;
+        options.merge_executor = Arc::clone(&crew) as Arc<dyn halodb_partition::Executor>;
+        let (set, report) = PartitionSet::open(vfs, &path, options, entropy()?, now_ms())?;
         // What has expired while nobody had it open is gone from the beginning.
         set.keep_time(now_ms())?;
         event!(
@@ -246,7 +250,7 @@ impl Builder {
 
         let space = SpaceId::new(SpaceId::DEFAULT, set.stats().page_size);
         let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
-        let workers = Workers::start(&engine, resolved.schedule)?;
+        let workers = Workers::start(&engine, &crew, resolved.schedule)?;
         let durability = resolved.durability;
         Ok(Db::from_parts(Parts { engine, workers, path, space, durability, report, owner }))
     }
