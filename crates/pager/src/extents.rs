@@ -75,6 +75,11 @@ impl ExtentSet {
         Some(start)
     }
 
+    /// The longest run, the lowest one of several, as (first page, length).
+    pub(crate) fn longest(&self) -> Option<(u64, u64)> {
+        self.iter().max_by_key(|&(start, len)| (len, std::cmp::Reverse(start)))
+    }
+
     /// Takes the lowest run, or its first `most` pages; gives beginning and length.
     pub(crate) fn take_front(&mut self, most: u64) -> Option<(u64, u64)> {
         let (start, len) = self.runs.pop_first()?;
@@ -203,6 +208,9 @@ mod tests {
                         prop_assert!(start == 0 || !model.contains(&(start - 1)));
                     }
                 }
+                let longest = set.iter().map(|(_, len)| len).max();
+                prop_assert_eq!(set.longest().map(|(_, len)| len), longest);
+                prop_assert_eq!(set.longest(), set.iter().find(|(_, len)| Some(*len) == longest));
                 prop_assert_eq!(set.pages(), model.len() as u64);
                 let pages: Vec<u64> = set.iter().flat_map(|(s, l)| s..s + l).collect();
                 prop_assert_eq!(pages, model.iter().copied().collect::<Vec<_>>());

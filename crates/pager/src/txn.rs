@@ -126,6 +126,19 @@ impl WriteTxn<'_> {
         self.taken.extend(taken);
     }
 
+    /// As [`WriteTxn::alloc`], but at the end of the file, whatever is free before: for what is to make way.
+    ///
+    /// # Errors
+    /// As [`WriteTxn::alloc`].
+    pub fn alloc_behind(&mut self, pages: u32) -> Result<PageRef> {
+        let len = u64::from(pages);
+        self.ensure_room(len)?;
+        let start = self.end;
+        self.end += len;
+        self.claimed(start, len);
+        Ok(self.take(start, pages))
+    }
+
     /// As [`WriteTxn::alloc`], but only pages before `page`: what is to move towards the beginning of the file. `None`:
     /// there is no free run of that length before it.
     pub fn alloc_before(&mut self, pages: u32, page: PageId) -> Option<PageRef> {

@@ -63,6 +63,7 @@ pub const WIDE: Setup = Setup {
     chunk_bytes: 16 << 10,
     filter_bits: 11,
     hash_seed: 3,
+    merge_parts: NonZeroUsize::MIN,
 };
 
 /// One partition of large pages, no filters, a memtable that seldom fills, and merges in three parts.

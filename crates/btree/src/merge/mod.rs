@@ -22,6 +22,7 @@ mod part;
 mod parts;
 mod walk;
 
+pub(crate) use compact::lift;
 pub use compact::{CompactGoal, Compacted, compact};
 pub use executor::{Executor, InTurn, Task};
 pub use parts::{MergePart, merge_parts};

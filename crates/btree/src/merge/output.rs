@@ -26,6 +26,8 @@ const BODY_KEPT_BYTES: usize = 1 << 20;
 pub(super) enum Pages<'o, 'p> {
     /// A transaction.
     Txn(&'o mut WriteTxn<'p>),
+    /// The same, but all at the end of the file.
+    Behind(&'o mut WriteTxn<'p>),
     /// A share of one. What is made is noted.
     Hand(Hand<'o>, Part),
 }
@@ -114,9 +116,23 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Adds entry `i` of an old leaf, whose long value is at `from`; if there is room for its extent nearer to the beginning
     /// of the file, it is copied there.
     pub(super) fn push_lowered(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        match self.alloc_before(from.at.pages, from.at.id) {
+            Some(to) => {
+                self.written += u64::from(to.pages);
+                self.push_moved(at, leaf, i, from, to)
+            }
+            None => self.push_old(at, leaf, i),
+        }
+    }
+
+    /// Adds entry `i` of an old leaf, whose long value is at `from` and is copied to wherever there is room.
+    pub(super) fn push_lifted(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        let to = self.alloc(from.at.pages)?;
+        self.push_moved(at, leaf, i, from, to)
+    }
+
+    fn push_moved(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef, to: PageRef) -> Result<()> {
         let base = self.base;
-        let Some(to) = self.alloc_before(from.at.pages, from.at.id) else { return self.push_old(at, leaf, i) };
-        self.written += u64::from(to.pages);
         self.write_value(to, base.overflow_value(from)?)?;
         // A planted fault forgets where the value was.
         if !mutant("btree.compact-frees-nothing") {
@@ -181,14 +197,14 @@ impl<'o, 'p> Output<'o, 'p> {
     pub(super) fn may_move(&mut self, at: PageRef, end: PageId) -> bool {
         match &mut self.pages {
             Pages::Txn(txn) => at.id >= end && txn.has_room_before(at.pages, at.id),
-            Pages::Hand(..) => false,
+            Pages::Behind(_) | Pages::Hand(..) => false,
         }
     }
 
     fn alloc_before(&mut self, pages: u32, page: PageId) -> Option<PageRef> {
         match &mut self.pages {
             Pages::Txn(txn) => txn.alloc_before(pages, page),
-            Pages::Hand(..) => None,
+            Pages::Behind(_) | Pages::Hand(..) => None,
         }
     }
 
@@ -248,7 +264,7 @@ impl<'o, 'p> Output<'o, 'p> {
             return Err(self.base.corrupt(at, "the tree reaches more pages than there are"));
         }
         match &mut self.pages {
-            Pages::Txn(txn) => txn.free(at),
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.free(at),
             Pages::Hand(_, part) => part.given_up.push(at),
         }
         Ok(())
@@ -485,7 +501,7 @@ impl<'o, 'p> Output<'o, 'p> {
 impl Pages<'_, '_> {
     fn stamp(&self) -> Stamp {
         match self {
-            Pages::Txn(txn) => txn.stamp(),
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.stamp(),
             Pages::Hand(hand, _) => hand.stamp(),
         }
     }
@@ -493,13 +509,14 @@ impl Pages<'_, '_> {
     fn alloc(&mut self, pages: u32) -> halodb_pager::Result<PageRef> {
         match self {
             Pages::Txn(txn) => txn.alloc(pages),
+            Pages::Behind(txn) => txn.alloc_behind(pages),
             Pages::Hand(hand, _) => hand.alloc(pages),
         }
     }
 
     fn write(&mut self, at: PageRef, kind: PageKind, level: u8, body: &[u8]) -> halodb_pager::Result<()> {
         match self {
-            Pages::Txn(txn) => txn.write(at, kind, level, body),
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.write(at, kind, level, body),
             Pages::Hand(hand, _) => hand.write(at, kind, level, body),
         }
     }
