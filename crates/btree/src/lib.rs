@@ -55,7 +55,10 @@ pub use check::Depth;
 pub use cursor::Cursor;
 pub use error::{Error, Result};
 pub use expiry::Expiry;
-pub use merge::{Change, CompactGoal, Compacted, Edits, KeyRange, Merged, compact, merge};
+pub use merge::{
+    Change, CompactGoal, Compacted, Edits, Executor, InTurn, KeyRange, MergePart, Merged, Task, compact, merge,
+    merge_parts,
+};
 pub use page::{BRANCH, FILTER, LEAF, MAX_VALUE_LEN, OVERFLOW, max_key_len};
 pub use rescue::{LostPart, Rescued, leaf_entries};
 pub use shape::LevelShape;

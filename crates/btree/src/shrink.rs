@@ -4,6 +4,8 @@
 //! pack    neighbouring leaves with room are packed into fewer pages, in key order
 //! lower   what lies beyond the number of live pages moves to free pages before it; a few rounds, because an extent
 //!         may find no run of free pages before single pages have made way
+//! lift    where long values lie behind free runs that are shorter than they are: all that follows such a run, as much as a
+//!         chunk, goes to the end of the file, and is lowered from there side by side; so the run wanders to the end
 //! cut     commits that change nothing but the page count, then the file is cut
 //! ```
 //!
@@ -11,12 +13,13 @@
 //! next chunk may write there. Between two chunks the file holds the same entries as ever, and anything may happen: a
 //! merge, a crash, the end. Nothing of the progress is stored; a new beginning finds less to do.
 //!
-//! The file grows by one chunk at most. Pages that a reader pins stay where they are: what they hold back is given up.
+//! The file grows by one chunk at most, or by the longest value if that is longer. Pages that a reader pins stay where they are: what they hold back is given up.
 
 use crate::error::Result;
-use crate::merge::{CompactGoal, compact};
+use crate::merge::{CompactGoal, Compacted, compact, lift};
 use crate::tree::{Tree, TreeOptions};
-use halodb_pager::{PageId, Pager, PagerStats};
+use halodb_pager::{PageId, Pager, PagerStats, WriteTxn};
+use std::ops::Range;
 
 /// See the head of this file. One for each page file; it holds no page and may be kept for long.
 ///
@@ -49,6 +52,8 @@ pub struct Shrink {
     /// Pages written, and pages in the file, before the round that runs.
     written_before: u64,
     pages_before: u64,
+    /// Times that something was lifted.
+    lifts: u32,
     done: Shrunk,
 }
 
@@ -81,6 +86,8 @@ enum Phase {
         round: u32,
         end: PageId,
     },
+    /// What follows a free run makes way for itself.
+    Lift,
     Shorten {
         tries: u32,
     },
@@ -93,6 +100,9 @@ const MOST_ROUNDS: u32 = 8;
 
 /// Commits that shorten: what the last chunk gave up, then the list that named it, then that list's place.
 const MOST_TRIES: u32 = 4;
+
+/// Times that something is lifted. Each brings a free run behind about a chunk of pages.
+const MOST_LIFTS: u32 = 8;
 
 /// A chunk of less is not worth its syncs, unless less was asked for.
 const LEAST_CHUNK: u64 = 8;
@@ -113,6 +123,7 @@ impl Shrink {
             most_pages: None,
             written_before: 0,
             pages_before: 0,
+            lifts: 0,
             done: Shrunk::default(),
         }
     }
@@ -137,9 +148,12 @@ impl Shrink {
             Phase::Pack => walked().map(|part: f64| part * 0.6),
             Phase::Walked { round: 0 } | Phase::Plan { round: 0 } => Ok(0.6),
             Phase::Lower { round: 0, .. } => walked().map(|part| 0.6 + part * 0.3),
-            Phase::Walked { .. } | Phase::Plan { .. } | Phase::Lower { .. } | Phase::Shorten { .. } | Phase::Trim => {
-                Ok(0.9)
-            }
+            Phase::Walked { .. }
+            | Phase::Plan { .. }
+            | Phase::Lower { .. }
+            | Phase::Lift
+            | Phase::Shorten { .. }
+            | Phase::Trim => Ok(0.9),
             Phase::Done => Ok(1.0),
         }
     }
@@ -194,9 +208,12 @@ impl Shrink {
                         }
                     }
                 }
-                self.phase = next.unwrap_or(Phase::Shorten { tries: 0 });
+                let is_loose = excess(&stats) > enough(&stats) && self.lifts < MOST_LIFTS;
+                let last = if is_loose { Phase::Lift } else { Phase::Shorten { tries: 0 } };
+                self.phase = next.unwrap_or(last);
                 Ok(())
             }
+            Phase::Lift => self.lift(pager, options, chunk_pages),
             Phase::Shorten { tries } => {
                 let before = pager.stats();
                 let room = before.free + before.pending > 0;
@@ -230,21 +247,63 @@ impl Shrink {
         let mut txn = pager.begin()?;
         let base = Tree::open(pager.snapshot(), 0, options)?;
         let compacted = compact(&mut txn, &base, goal, &self.from, chunk_pages.min(room))?;
-        if compacted.pages_written > 0 {
-            let roots: Vec<_> = compacted.root.into_iter().collect();
-            txn.commit(&roots, base.snapshot().user())?;
-            self.done.pages_written += compacted.pages_written;
-            self.done.chunks += 1;
-            drop(base);
-            // Into the other slot too: then no meta reaches what was given up, and the next chunk can have it.
-            pager.republish(None)?;
-        } else {
-            drop(txn);
-        }
+        let user = base.snapshot().user().to_vec();
+        drop(base);
+        self.publish(pager, txn, &compacted, &user)?;
         match compacted.resume {
             Some(from) => self.from = from,
             None => self.end_walk(),
         }
+        Ok(())
+    }
+
+    /// Lets what follows a free run make way, if it is worth being written twice.
+    fn lift(&mut self, pager: &Pager, options: TreeOptions, chunk_pages: u64) -> Result<()> {
+        self.lifts += 1;
+        let base = Tree::open(pager.snapshot(), 0, options)?;
+        let window = self.window(pager, &base, chunk_pages)?;
+        let Some(window) = window else {
+            self.phase = Phase::Shorten { tries: 0 };
+            return Ok(());
+        };
+        let end = PageId(base.snapshot().page_count());
+        let mut txn = pager.begin()?;
+        let lifted = lift(&mut txn, &base, window)?;
+        let user = base.snapshot().user().to_vec();
+        drop(base);
+        self.publish(pager, txn, &lifted, &user)?;
+        // What was lifted is not to stay behind for want of room.
+        self.most_pages = self.most_pages.max(Some(pager.stats().pages + chunk_pages));
+        self.phase = Phase::Lower { round: 0, end };
+        Ok(())
+    }
+
+    /// What is to make way next: the first time what follows the lowest run, if all the runs can be brought to the end, and then
+    /// what follows the longest, which is that of all those before.
+    fn window(&self, pager: &Pager, base: &Tree, chunk_pages: u64) -> Result<Option<Range<PageId>>> {
+        let won = excess(&pager.stats()).saturating_mul(self.rewritten_per_won as u64);
+        let times = u64::from(MOST_LIFTS - self.lifts) + 1;
+        let lowest = pager.lowest_free_run().filter(|_| self.lifts == 1);
+        for (start, _) in lowest.into_iter().chain(pager.longest_free_run()) {
+            let behind = base.lies_from(start, chunk_pages)?;
+            if 2 * behind.pages <= won && behind.pages / times <= chunk_pages {
+                return Ok(behind.lowest.last_key_value().map(|(last, _)| start..PageId(last + 1)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits a chunk, if anything was moved.
+    fn publish(&mut self, pager: &Pager, txn: WriteTxn<'_>, moved: &Compacted, user: &[u8]) -> Result<()> {
+        if moved.pages_written == 0 {
+            return Ok(());
+        }
+        let roots: Vec<_> = moved.root.into_iter().collect();
+        txn.commit(&roots, user)?;
+        self.done.pages_written += moved.pages_written;
+        self.done.chunks += 1;
+        // Into the other slot too: then no meta reaches what was given up, and the next chunk can have it.
+        pager.republish(None)?;
         Ok(())
     }
 
@@ -264,8 +323,7 @@ impl Phase {
     fn lower(round: u32, stats: &PagerStats) -> Option<Phase> {
         let excess = excess(stats);
         let live = stats.pages.saturating_sub(excess);
-        let enough = 2 + live / 400;
-        if stats.free == 0 || excess <= enough || round >= MOST_ROUNDS {
+        if stats.free == 0 || excess <= enough(stats) || round >= MOST_ROUNDS {
             return None;
         }
         // After the first round mostly extents are beyond, which find no pages side by side. Every second round single pages
@@ -278,6 +336,11 @@ impl Phase {
 /// Pages that hold nothing. What readers pin stays, and its places with it.
 fn excess(stats: &PagerStats) -> u64 {
     stats.free + stats.pending - stats.pinned
+}
+
+/// So many pages that hold nothing are not worth a round.
+fn enough(stats: &PagerStats) -> u64 {
+    2 + stats.pages.saturating_sub(excess(stats)) / 400
 }
 
 /// What was given up last, and a meta in the other slot still reaches, may be had from here on.

@@ -1,4 +1,4 @@
-//! Random sorted batches, in chunks of random size, against `BTreeMap`.
+//! Random sorted batches, in chunks of random size, whole and divided, against `BTreeMap`.
 
 mod harness;
 
@@ -39,15 +39,14 @@ struct Round {
     ops: Vec<Op>,
     fill_percent: u32,
     limit_pages: u64,
+    parts: usize,
 }
 
 fn round() -> impl Strategy<Value = Round> {
     let limit = prop_oneof![Just(u64::MAX), 0u64..40];
-    (prop::collection::vec(op(), 1..12), 50u32..=100, limit).prop_map(|(ops, fill_percent, limit_pages)| Round {
-        ops,
-        fill_percent,
-        limit_pages,
-    })
+    let parts = prop_oneof![2 => Just(1usize), 3 => 2usize..=4, 1 => 5usize..40];
+    (prop::collection::vec(op(), 1..12), 50u32..=100, limit, parts)
+        .prop_map(|(ops, fill_percent, limit_pages, parts)| Round { ops, fill_percent, limit_pages, parts })
 }
 
 fn batch(keys: Keys, ops: &[Op], salt: u8) -> Sorted {
@@ -102,6 +101,7 @@ fn run(page_size: u32, filter_bits: u32, keys: Keys, rounds: &[Round]) {
         if i % 2 == 0 {
             old.push((rig.tree(), rig.model.clone()));
         }
+        rig.parts = round.parts;
         rig.merge(&batch(keys, &round.ops, i as u8), round.fill_percent, round.limit_pages);
     }
     for (tree, model) in &old {

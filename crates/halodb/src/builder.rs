@@ -11,6 +11,7 @@ use halodb_wal::Durability;
 
 use crate::clock::now_ms;
 use crate::config::{Config, Loaded, environment};
+use crate::crew::Crew;
 use crate::db::{Db, Parts};
 use crate::engine::Engine;
 use crate::gate::Gate;
@@ -142,7 +143,7 @@ impl Builder {
         self
     }
 
-    /// Threads that merge, 1 to 16. More than partitions are of no use. Default: 1.
+    /// Threads that merge, 1 to 16: different partitions, or ranges of keys of one. Default: 1.
     pub fn merge_threads(mut self, threads: u32) -> Self {
         self.settings.merge_threads = Some(threads);
         self
@@ -253,6 +254,9 @@ impl Builder {
         let resolved = self.settings.over(found).resolve(self.create)?;
         let path: Arc<Path> = path.into();
         let budget_bytes = resolved.options.memtable_bytes.min(resolved.options.log_limit_bytes);
+        let crew = Arc::new(Crew::new(resolved.schedule.crew()));
+        let mut options = resolved.options;
+        options.merge_executor = Arc::clone(&crew) as Arc<dyn halodb_partition::Executor>;
         let (listener, began) = (self.listener, Instant::now());
         let has_begun = AtomicBool::new(false);
         let hear = |now: OpenProgress| {
@@ -262,7 +266,7 @@ impl Builder {
             listener.tell(now);
         };
         opening.on_progress = &hear;
-        let (set, report) = PartitionSet::open_with(vfs, &path, resolved.options, entropy()?, now_ms(), opening)?;
+        let (set, report) = PartitionSet::open_with(vfs, &path, options, entropy()?, now_ms(), opening)?;
         if report.replayed > 0 {
             let elapsed_ms = began.elapsed().as_millis() as u64;
             event!(
@@ -286,7 +290,7 @@ impl Builder {
 
         let space = SpaceId::new(SpaceId::DEFAULT, set.stats().page_size);
         let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
-        let workers = Workers::start(&engine, resolved.schedule)?;
+        let workers = Workers::start(&engine, &crew, resolved.schedule)?;
         let durability = resolved.durability;
         Ok(Db::from_parts(Parts { engine, workers, path, space, durability, report, owner }))
     }

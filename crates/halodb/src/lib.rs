@@ -79,6 +79,7 @@ mod builder;
 mod catalogue;
 mod clock;
 pub mod config;
+mod crew;
 mod db;
 mod doctor;
 mod engine;

@@ -1,15 +1,17 @@
 //! [`Workers`]: the threads of an open database.
 //!
-//! `merge.threads` workers ask the engine for jobs and run them; one ticker writes the buffer of the `Memory` level (and
+//! `merge.threads` workers ask the engine for jobs and run them (those that find none help with parts of a merge: `crew.rs`); one ticker writes the buffer of the `Memory` level (and
 //! the marker of an idle log) every `wal.interval`. None of them owns the database: they end when they are told to, at
 //! close, after the job in hand. A thread that panics poisons writes (`gate.rs`) and never takes the process with it.
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock;
+use crate::crew::Crew;
 use crate::engine::Engine;
 use crate::gate::{Turn, panic_text};
 use crate::trace::event;
@@ -24,6 +26,13 @@ pub(crate) struct Schedule {
     pub(crate) interval: Duration,
     /// Longest time between two looks for jobs; see [`look_every`].
     pub(crate) look_every: Duration,
+}
+
+impl Schedule {
+    /// How many threads merge.
+    pub(crate) fn crew(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.merge_threads as usize).unwrap_or(NonZeroUsize::MIN)
+    }
 }
 
 /// How often workers look for jobs that come with time alone (a memtable that nobody writes to any more): a quarter of
@@ -44,11 +53,12 @@ impl Workers {
     ///
     /// # Errors
     /// `Io` if the system refuses one; those that were started have ended again.
-    pub(crate) fn start(engine: &Arc<Engine>, schedule: Schedule) -> Result<Self> {
+    pub(crate) fn start(engine: &Arc<Engine>, crew: &Arc<Crew>, schedule: Schedule) -> Result<Self> {
         let mut workers = Workers { engine: Arc::clone(engine), threads: Vec::new() };
         for number in 0..schedule.merge_threads.max(1) {
             let name = format!("halodb-merge-{number}");
-            workers.spawn(name, move |engine| work(engine, schedule.look_every))?;
+            let crew = Arc::clone(crew);
+            workers.spawn(name, move |engine| work(engine, &crew, schedule.look_every))?;
         }
         workers.spawn("halodb-tick".to_owned(), move |engine| tick(engine, schedule.interval))?;
         Ok(workers)
@@ -87,11 +97,15 @@ impl Workers {
 }
 
 /// The body of a worker.
-fn work(engine: &Engine, look_every: Duration) {
+fn work(engine: &Engine, crew: &Crew, look_every: Duration) {
     let mut failures = 0;
     while !engine.gate.is_shut() {
         let seen = engine.gate.wakeups();
-        match engine.run_job() {
+        let turn = {
+            let _at_work = crew.begin();
+            engine.run_job()
+        };
+        match turn {
             Turn::Done => failures = 0,
             Turn::Nothing { .. } => {
                 failures = 0;

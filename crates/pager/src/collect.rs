@@ -15,6 +15,9 @@ use std::ops::Range;
 /// So many bytes wait at most before they are written.
 const PIECE: usize = 2 * 1024 * 1024;
 
+/// Makes the file so many bytes long at least.
+pub(crate) type Lengthen<'l> = &'l mut dyn FnMut(u64) -> Result<()>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     bytes: Vec<u8>,
@@ -40,7 +43,7 @@ impl Image {
 
 impl Collector {
     /// Adds a page or extent. The body fits it: the caller has checked that.
-    pub(crate) fn add(&mut self, file: &PageFile, file_len: &mut u64, header: Header, body: &[u8]) -> Result<()> {
+    pub(crate) fn add(&mut self, file: &PageFile, lengthen: Lengthen<'_>, header: Header, body: &[u8]) -> Result<()> {
         let offset = file.offset(header.at.id.0);
         let total = u64::from(header.at.pages) * file.page_size();
         let zeros = total - (PAGE_HEADER_LEN + body.len()) as u64;
@@ -51,7 +54,7 @@ impl Collector {
             self.bytes.resize(begin + total as usize, 0);
             seal(file.seed(), &mut self.bytes[begin..]);
             self.placed(offset, begin);
-            return self.flush_if_large(file, file_len);
+            return self.flush_if_large(file, lengthen);
         }
         // Too large to hold: the checksum comes from a first pass over the parts.
         let mut head = header.encode();
@@ -69,11 +72,16 @@ impl Collector {
             self.bytes.extend_from_slice(piece);
             self.placed(at, begin);
             at += piece.len() as u64;
-            self.flush_if_large(file, file_len)
+            self.flush_if_large(file, lengthen)
         };
         put(&head)?;
         body.chunks(PIECE).try_for_each(&mut put)?;
         in_pieces_of_zeros(zeros, put)
+    }
+
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.images.is_empty()
     }
 
     /// The bytes from `begin` on belong at `offset`.
@@ -85,26 +93,26 @@ impl Collector {
         }
     }
 
-    fn flush_if_large(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
+    fn flush_if_large(&mut self, file: &PageFile, lengthen: Lengthen<'_>) -> Result<()> {
         if self.bytes.len() < PIECE {
             return Ok(());
         }
-        let range = self.write(file, file_len)?;
+        let range = self.write(file, lengthen)?;
         // There is more to come: the disk may begin.
         file.file.begin_writing(range.start, range.end - range.start);
         Ok(())
     }
 
     /// Writes what is held, neighbours together, after making the file long enough.
-    pub(crate) fn flush(&mut self, file: &PageFile, file_len: &mut u64) -> Result<()> {
-        self.write(file, file_len).map(|_| ())
+    pub(crate) fn flush(&mut self, file: &PageFile, lengthen: Lengthen<'_>) -> Result<()> {
+        self.write(file, lengthen).map(|_| ())
     }
 
     /// As [`Collector::flush`]. Gives the range of the file within which it wrote.
-    fn write(&mut self, file: &PageFile, file_len: &mut u64) -> Result<Range<u64>> {
+    fn write(&mut self, file: &PageFile, lengthen: Lengthen<'_>) -> Result<Range<u64>> {
         self.images.sort_unstable_by_key(|image| image.offset);
         if let Some(last) = self.images.last() {
-            ensure_len(file, file_len, last.end())?;
+            lengthen(last.end())?;
         }
         for run in self.images.chunk_by(|a, b| a.end() == b.offset) {
             let bytes = match run {

@@ -58,7 +58,8 @@ fn write(txn: &mut WriteTxn<'_>, plan: &Plan) -> Result<()> {
     }
     let file = &txn.pager.shared().file;
     let needed = plan.meta.page_count * file.page_size();
-    txn.collector.flush(file, &mut txn.held.file_len)?;
+    let file_len = &mut txn.held.file_len;
+    txn.collector.flush(file, &mut |needed| ensure_len(file, file_len, needed))?;
     // The last page was written just now or belongs to the base, so the file is long enough already; a version beyond the
     // end of its file would kill its readers, so this is not left to reasoning.
     ensure_len(file, &mut txn.held.file_len, needed)?;

@@ -75,6 +75,22 @@ impl ExtentSet {
         Some(start)
     }
 
+    /// The longest run, the lowest one of several, as (first page, length).
+    pub(crate) fn longest(&self) -> Option<(u64, u64)> {
+        self.iter().max_by_key(|&(start, len)| (len, std::cmp::Reverse(start)))
+    }
+
+    /// Takes the lowest run, or its first `most` pages; gives beginning and length.
+    pub(crate) fn take_front(&mut self, most: u64) -> Option<(u64, u64)> {
+        let (start, len) = self.runs.pop_first()?;
+        let taken = len.min(most);
+        if len > taken {
+            self.runs.insert(start + taken, len - taken);
+        }
+        self.pages -= taken;
+        Some((start, taken))
+    }
+
     /// Takes the whole run that ends at `end`, if there is one; gives its beginning.
     pub(crate) fn take_tail(&mut self, end: u64) -> Option<u64> {
         let (&start, &len) = self.runs.last_key_value()?;
@@ -136,6 +152,7 @@ mod tests {
         Insert(u64, u64),
         Lowest(u64),
         Tail,
+        Front(u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -143,6 +160,7 @@ mod tests {
             3 => (2u64..60, 0u64..6).prop_map(|(s, l)| Op::Insert(s, l)),
             3 => (1u64..6).prop_map(Op::Lowest),
             1 => Just(Op::Tail),
+            1 => (1u64..6).prop_map(Op::Front),
         ]
     }
 
@@ -172,6 +190,14 @@ mod tests {
                             model.retain(|p| !(s..s + len).contains(p));
                         }
                     }
+                    Op::Front(most) => {
+                        let first = model.first().copied();
+                        let run = first.map(|s| (s, (s..s + most).take_while(|p| model.contains(p)).count() as u64));
+                        prop_assert_eq!(set.take_front(most), run);
+                        if let Some((s, len)) = run {
+                            model.retain(|p| !(s..s + len).contains(p));
+                        }
+                    }
                     Op::Tail => {
                         let Some(last) = model.last().copied() else { continue };
                         prop_assert_eq!(set.take_tail(last + 2), None);
@@ -182,6 +208,9 @@ mod tests {
                         prop_assert!(start == 0 || !model.contains(&(start - 1)));
                     }
                 }
+                let longest = set.iter().map(|(_, len)| len).max();
+                prop_assert_eq!(set.longest().map(|(_, len)| len), longest);
+                prop_assert_eq!(set.longest(), set.iter().find(|(_, len)| Some(*len) == longest));
                 prop_assert_eq!(set.pages(), model.len() as u64);
                 let pages: Vec<u64> = set.iter().flat_map(|(s, l)| s..s + l).collect();
                 prop_assert_eq!(pages, model.iter().copied().collect::<Vec<_>>());

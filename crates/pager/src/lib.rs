@@ -25,6 +25,7 @@ mod freelist;
 #[cfg(test)]
 mod golden;
 mod growth;
+mod hands;
 mod id;
 pub mod inspect;
 mod meta;
@@ -45,6 +46,7 @@ mod verified;
 pub use check::Finding;
 pub use error::{Error, Result};
 pub use extents::PageSet;
+pub use hands::{Hand, Hands};
 pub use id::{
     Access, Identity, MAX_PAGE_SIZE, MAX_ROOTS, MAX_USER_LEN, MIN_PAGE_SIZE, PAGE_HEADER_LEN, PageId, PageKind,
     PageRef, Root, Stamp,

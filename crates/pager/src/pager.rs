@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::extents::ExtentSet;
 use crate::file::PageFile;
 use crate::growth;
-use crate::id::{Access, FIRST_PAGE, Identity, MAX_EPOCH, MAX_GENERATION};
+use crate::id::{Access, FIRST_PAGE, Identity, MAX_EPOCH, MAX_GENERATION, PageId};
 use crate::meta::Meta;
 use crate::open::{self, Opened, OtherSlot};
 use crate::pending::Pending;
@@ -177,6 +177,19 @@ impl Pager {
     /// Plain numbers; while a transaction runs, those of its beginning.
     pub fn stats(&self) -> PagerStats {
         self.shared.stats()
+    }
+
+    /// The longest run of pages that may be taken now, the lowest one of several, and its length in pages. Waits for a running
+    /// transaction; looks at every free run.
+    pub fn longest_free_run(&self) -> Option<(PageId, u64)> {
+        let (start, len) = self.shared.take_writer().free.longest()?;
+        Some((PageId(start), len))
+    }
+
+    /// The lowest run of pages that may be taken now, and its length. Waits for a running transaction.
+    pub fn lowest_free_run(&self) -> Option<(PageId, u64)> {
+        let (start, len) = self.shared.take_writer().free.iter().next()?;
+        Some((PageId(start), len))
     }
 
     /// Cuts the free tail off the file where no findable meta and no snapshot needs it; returns bytes returned.

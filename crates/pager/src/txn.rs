@@ -5,8 +5,9 @@
 //! A generation in which a page may have been written is used up even if the transaction is dropped, so that no stamp
 //! names two writings.
 
-use crate::collect::Collector;
+use crate::collect::{Collector, ensure_len};
 use crate::error::{Error, Result};
+use crate::hands::check_body;
 use crate::id::{PAGE_HEADER_LEN, PageId, PageKind, PageRef, Root, Stamp};
 use crate::page::Header;
 use crate::pager::Pager;
@@ -15,6 +16,7 @@ use crate::snapshot::Snapshot;
 use halodb_vfs::mutant;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 /// The one write transaction. Dropping it returns its pages and changes nothing.
 ///
@@ -67,11 +69,14 @@ impl WriteTxn<'_> {
     /// # Errors
     /// [`Error::Invalid`] for no pages, or for more than a file can have. No I/O happens here.
     pub fn alloc(&mut self, pages: u32) -> Result<PageRef> {
+        let start = self.claim(pages)?;
+        Ok(self.take(start, pages))
+    }
+
+    /// Finds `pages` consecutive pages for somebody who will say what became of them.
+    pub(crate) fn claim(&mut self, pages: u32) -> Result<u64> {
         let len = u64::from(pages);
-        let limit = i64::MAX as u64 / self.pager.shared().file.page_size();
-        if pages == 0 || len > limit - self.end {
-            return Err(Error::Invalid(format!("{pages} pages cannot be taken from a file of {} pages", self.end)));
-        }
+        self.ensure_room(len)?;
         let start = match self.held.free.take_lowest(len) {
             Some(start) => start,
             None => {
@@ -81,6 +86,56 @@ impl WriteTxn<'_> {
                 start
             }
         };
+        self.claimed(start, len);
+        Ok(start)
+    }
+
+    /// The lowest free run, or `most` pages of it, or as many at the end of the file.
+    pub(crate) fn claim_run(&mut self, most: u64) -> Result<Range<u64>> {
+        let (start, len) = match self.held.free.take_front(most) {
+            Some(run) => run,
+            None => {
+                self.ensure_room(most)?;
+                self.end += most;
+                (self.end - most, most)
+            }
+        };
+        self.claimed(start, len);
+        Ok(start..start + len)
+    }
+
+    fn ensure_room(&self, len: u64) -> Result<()> {
+        let limit = i64::MAX as u64 / self.pager.shared().file.page_size();
+        if len == 0 || len > limit - self.end {
+            return Err(Error::Invalid(format!("{len} pages cannot be taken from a file of {} pages", self.end)));
+        }
+        Ok(())
+    }
+
+    fn claimed(&mut self, start: u64, len: u64) {
+        self.held.next_generation = self.stamp.generation() + 1;
+        // A planted fault trusts a recycled page because its former content was verified.
+        if !mutant("pager.keep-verified") {
+            self.held.verified.clear(start, len);
+        }
+    }
+
+    /// Takes over what somebody claimed, and may have written.
+    pub(crate) fn adopt(&mut self, taken: BTreeMap<u64, Taken>) {
+        self.allocated += taken.values().map(|t| u64::from(t.pages)).sum::<u64>();
+        self.taken.extend(taken);
+    }
+
+    /// As [`WriteTxn::alloc`], but at the end of the file, whatever is free before: for what is to make way.
+    ///
+    /// # Errors
+    /// As [`WriteTxn::alloc`].
+    pub fn alloc_behind(&mut self, pages: u32) -> Result<PageRef> {
+        let len = u64::from(pages);
+        self.ensure_room(len)?;
+        let start = self.end;
+        self.end += len;
+        self.claimed(start, len);
         Ok(self.take(start, pages))
     }
 
@@ -91,6 +146,7 @@ impl WriteTxn<'_> {
             return None;
         }
         let start = self.held.free.take_lowest(u64::from(pages))?;
+        self.claimed(start, u64::from(pages));
         Some(self.take(start, pages))
     }
 
@@ -101,14 +157,8 @@ impl WriteTxn<'_> {
     }
 
     fn take(&mut self, start: u64, pages: u32) -> PageRef {
-        let len = u64::from(pages);
-        self.held.next_generation = self.stamp.generation() + 1;
-        // A planted fault trusts a recycled page because its former content was verified.
-        if !mutant("pager.keep-verified") {
-            self.held.verified.clear(start, len);
-        }
         self.taken.insert(start, Taken { pages, written: false });
-        self.allocated += len;
+        self.allocated += u64::from(pages);
         PageRef { id: PageId(start), stamp: self.stamp, pages }
     }
 
@@ -122,17 +172,7 @@ impl WriteTxn<'_> {
         if let Some(fault) = &self.fault {
             return Err(Error::Invalid(fault.clone()));
         }
-        if kind.0 >= PageKind::FIRST_OWN {
-            return Err(Error::Invalid(format!("page kind {} belongs to the pager", kind.0)));
-        }
-        let room = u64::from(at.pages) * self.pager.shared().file.page_size();
-        if (PAGE_HEADER_LEN + body.len()) as u64 > room {
-            return Err(Error::Invalid(format!(
-                "a header of {PAGE_HEADER_LEN} bytes and a body of {} for {} pages, which have {room}",
-                body.len(),
-                at.pages
-            )));
-        }
+        check_body(at, kind, body, self.pager.shared().file.page_size())?;
         match self.taken.get_mut(&at.id.0) {
             Some(taken) if taken.pages == at.pages && at.stamp == self.stamp && !taken.written => taken.written = true,
             _ => {
@@ -148,7 +188,8 @@ impl WriteTxn<'_> {
     /// Hands a page to the collector; a failure makes the transaction useless.
     pub(crate) fn put(&mut self, header: Header, body: &[u8]) -> Result<()> {
         let file = &self.pager.shared().file;
-        let put = self.collector.add(file, &mut self.held.file_len, header, body);
+        let file_len = &mut self.held.file_len;
+        let put = self.collector.add(file, &mut |needed| ensure_len(file, file_len, needed), header, body);
         if put.is_err() {
             self.fault = Some("an earlier write of this transaction failed".into());
         }

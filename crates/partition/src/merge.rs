@@ -5,20 +5,21 @@
 //! replays the whole memtable over the half-merged tree, and absolute effects make that harmless. Readers switch to each
 //! chunk's tree at once.
 //!
-//! An entry that has expired by the time of its chunk becomes a deletion: it is gone for every reader of the new version, whose
-//! clock is not before that, and what it hides in the tree goes with it.
+//! Where threads have nothing else to do a chunk is cut into ranges of keys that they work through at the same time (`plan.rs`); it is
+//! still one commit.
 
 use crate::checkpoint::Checkpoint;
 use crate::count::{self, KeySpan};
+use crate::layer_edits::LayerEdits;
 use crate::pace::Progress;
+use crate::plan::{Plan, keys_for};
 use crate::set::Shared;
-use crate::version::Layer;
+use crate::version::{Layer, PartVersion, successor};
 use crate::{Error, Result};
-use halodb_btree::{Change, Edits, Expiry, KeyRange, Tree};
-use halodb_memtable::{Cursor, Entry, Found};
+use halodb_btree::{KeyRange, MergePart, Merged, Tree};
+use halodb_pager::WriteTxn;
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn};
-use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 /// How full pages are packed: room for a few more keys without a split.
@@ -60,6 +61,8 @@ impl Shared {
         if !mutant("partition.pages-before-log") {
             self.wal.wait(last, Durability::Sync).map_err(|e| self.log_failed(e))?;
         }
+        // Keys and pages of the chunk before.
+        let mut seen = None;
         loop {
             let version = self.versions.load();
             let part = &version.parts[partition];
@@ -67,12 +70,14 @@ impl Shared {
             // Before the version is published: its readers' clocks are not before this one.
             let now_ms = self.clock.now_ms();
             let progress = &self.partitions[partition].progress;
-            let mut edits = LayerEdits::new(layer, now_ms, progress);
-            let ranges = layer_ranges(layer);
+            // One run to read from end to end.
+            layer.table.sort();
+            progress.begin_chunk(layer.table.middle(&[], None).map_or(0, |(keys, _)| keys as u64));
             let synced = self.wal.synced();
             let mut txn = pager.begin()?;
-            let limit_pages = self.chunk_pages(&part.tree);
-            let merged = halodb_btree::merge(&mut txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
+            let Chunk { merged, has_dropped, keys } =
+                self.merge_chunk(&mut txn, part, layer, seen, now_ms, progress)?;
+            seen = Some((keys, merged.pages_written));
             let finished = merged.merged_up_to.is_none();
             // Planted faults: a chunk's meta says that all is merged, or forgets how far the tree was.
             let applied = if finished || mutant("partition.applied-early") { last } else { self.applied(partition)? };
@@ -86,7 +91,7 @@ impl Shared {
             }
             self.versions.replace(partition, last, |part| {
                 part.tree = tree;
-                if edits.dropped.get() {
+                if has_dropped {
                     part.dropped_ms = part.dropped_ms.max(now_ms);
                 }
                 match merged.merged_up_to {
@@ -99,7 +104,7 @@ impl Shared {
                     }
                 }
             });
-            progress.end_chunk(edits.taken);
+            progress.end_chunk(keys);
             if finished {
                 progress.finish();
                 break;
@@ -111,6 +116,60 @@ impl Shared {
             self.pool.clear();
         }
         self.return_log(partition)
+    }
+
+    /// Merges the next keys of a layer: as many as make a chunk.
+    fn merge_chunk(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        part: &PartVersion,
+        layer: &Layer,
+        seen: Option<(u64, u64)>,
+        now_ms: u64,
+        progress: &Progress,
+    ) -> Result<Chunk> {
+        let limit_pages = self.chunk_pages(&part.tree);
+        let from = layer.merged_up_to.as_deref().map(successor).unwrap_or_default();
+        let keys_below = |end: Option<&[u8]>| layer.table.middle(&from, end).map_or(0, |(keys, _)| keys as u64);
+        let width = self.options.merge_executor.width().get();
+        let plan = if width < 2 {
+            Plan::undivided()
+        } else {
+            let (tree_pages, bytes) = (part.tree.snapshot().page_count(), layer.table.size_bytes());
+            let page_size = u64::from(self.manifest.page_size);
+            let keys = keys_for(limit_pages, seen, keys_below(None), tree_pages, bytes, page_size);
+            Plan::divided(&layer.table, &from, keys, width, self.options.merge_part_keys)
+        };
+        let mut ranges = layer_ranges(layer);
+        if let [_] = plan.starts[..] {
+            let mut edits = LayerEdits::new(layer, &from, None, now_ms, progress);
+            let merged = halodb_btree::merge(txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
+            let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref());
+            return Ok(Chunk { merged, has_dropped: edits.has_dropped(), keys });
+        }
+        let end = plan.end();
+        if let Some(end) = &end {
+            ranges.retain(|range| range.start < *end);
+            for range in ranges.iter_mut().filter(|range| range.end.as_ref().is_none_or(|to| to > end)) {
+                range.end = Some(end.clone());
+            }
+        }
+        let ends = plan.starts[1..].iter().map(|start| Some(start.as_slice())).chain([end.as_deref()]);
+        let bounds = plan.starts.iter().map(|start| start.max(&from)).zip(ends);
+        let mut streams: Vec<LayerEdits<'_>> =
+            bounds.map(|(start, end)| LayerEdits::new(layer, start, end, now_ms, progress)).collect();
+        let parts = streams.iter_mut().zip(&plan.starts);
+        let parts = parts.map(|(edits, start)| MergePart { start: start.clone(), edits }).collect();
+        // Parts may differ in size; all together they stay near the limit.
+        let limit_pages = limit_pages.saturating_add(limit_pages / 4);
+        let executor = &*self.options.merge_executor;
+        let mut merged =
+            halodb_btree::merge_parts(txn, &part.tree, &ranges, parts, FILL_PERCENT, limit_pages, executor)?;
+        if merged.merged_up_to.is_none() {
+            merged.merged_up_to = plan.last;
+        }
+        let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref());
+        Ok(Chunk { merged, has_dropped: streams.iter().any(LayerEdits::has_dropped), keys })
     }
 
     /// Pages per chunk: the configured bytes, or a sixteenth of the tree if that is less (but a useful number).
@@ -204,6 +263,15 @@ impl Shared {
     }
 }
 
+/// What a chunk did.
+struct Chunk {
+    merged: Merged,
+    /// Whether something that had expired was dropped.
+    has_dropped: bool,
+    /// How many keys of the memtable it took.
+    keys: u64,
+}
+
 /// The least number of pages in a chunk, so that small trees are merged in one.
 const MIN_CHUNK_PAGES: u64 = 256;
 
@@ -211,73 +279,4 @@ const MIN_CHUNK_PAGES: u64 = 256;
 fn layer_ranges(layer: &Layer) -> Vec<KeyRange> {
     let spans = count::union(layer.range_deletes(layer.last));
     spans.into_iter().map(|KeySpan { start, end }| KeyRange { start, end }).collect()
-}
-
-/// The frozen memtable as a stream of edits, from where the last chunk ended.
-struct LayerEdits<'p> {
-    cursor: Cursor,
-    now_ms: u64,
-    /// Whether something had expired.
-    dropped: Cell<bool>,
-    /// What writers are told, and how many keys this stream has given.
-    progress: &'p Progress,
-    taken: u64,
-}
-
-impl<'p> LayerEdits<'p> {
-    /// Seldom enough that writers, who look at every commit, mostly find it in their cache.
-    const TOLD_EVERY: u64 = 64;
-
-    fn new(layer: &Layer, now_ms: u64, progress: &'p Progress) -> Self {
-        // One run to read from end to end.
-        layer.table.sort();
-        progress.begin_chunk(layer.table.middle(&[], None).map_or(0, |(keys, _)| keys as u64));
-        let mut cursor = layer.table.cursor(layer.last.0);
-        match layer.merged_up_to.as_deref() {
-            None => cursor.seek_first(),
-            Some(done) => cursor.seek(&crate::version::successor(done)),
-        }
-        // A planted fault loses the first key of every chunk but the first.
-        if layer.merged_up_to.is_some() && mutant("partition.chunk-skips-key") {
-            cursor.next();
-        }
-        let mut edits = Self { cursor, now_ms, dropped: Cell::new(false), progress, taken: 0 };
-        edits.lose_expired();
-        edits
-    }
-}
-
-impl Edits for LayerEdits<'_> {
-    fn current(&self) -> Option<(&[u8], Change<'_>)> {
-        let change = match self.cursor.found()?.entry {
-            Entry::Value(bytes) => Change::put(bytes),
-            Entry::Expiring(_, at_ms) if at_ms <= self.now_ms => {
-                self.dropped.set(true);
-                Change::Delete
-            }
-            Entry::Expiring(bytes, at_ms) => Change::put_until(bytes, Expiry::at_ms(at_ms)),
-            Entry::Tombstone => Change::Delete,
-        };
-        Some((self.cursor.key()?, change))
-    }
-
-    fn advance(&mut self) {
-        self.cursor.next();
-        self.taken += 1;
-        if self.taken.is_multiple_of(Self::TOLD_EVERY) {
-            self.progress.took(self.taken);
-        }
-        self.lose_expired();
-    }
-}
-
-impl LayerEdits<'_> {
-    /// A planted fault drops what has expired, and leaves what it hides.
-    fn lose_expired(&mut self) {
-        while mutant("partition.drop-uncovers")
-            && matches!(self.cursor.found(), Some(Found { entry: Entry::Expiring(_, at_ms), .. }) if at_ms <= self.now_ms)
-        {
-            self.cursor.next();
-        }
-    }
 }

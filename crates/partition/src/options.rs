@@ -3,6 +3,9 @@
 //! Defaults are those of the facade's configuration; this crate only checks ranges.
 
 use crate::{Error, Result};
+use halodb_btree::{Executor, InTurn};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// What a set is created or opened with. What is fixed at creation is `None` for "as it is, or the default".
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub struct Options {
     pub log_limit_bytes: u64,
     /// Bytes of tree pages written per merge chunk: what a merge takes of the disk before it gives anything back.
     pub chunk_bytes: u64,
+    /// Who runs the parts of a merge: in one thread undivided, by default.
+    pub merge_executor: Arc<dyn Executor>,
+    /// Keys of a memtable that make a part of a merge at least: threads are not worth it for a few.
+    pub merge_part_keys: u64,
     /// Filter bits per key; 0 builds no filters.
     pub filter_bits_per_key: u32,
     /// Milliseconds without a write after which a partition's memtable is merged.
@@ -62,6 +69,8 @@ impl Default for Options {
             first_segment_bytes: 1 << 20,
             log_limit_bytes: 64 << 20,
             chunk_bytes: 64 << 20,
+            merge_executor: Arc::new(InTurn(NonZeroUsize::MIN)),
+            merge_part_keys: 1024,
             filter_bits_per_key: 11,
             idle_ms: 10_000,
             compact_free_percent: 50,

@@ -41,6 +41,11 @@ impl Progress {
         self.merged.store(self.committed.load(Ordering::Relaxed) + keys, Ordering::Relaxed);
     }
 
+    /// The chunk under way has taken so many keys more, perhaps in one of several threads.
+    pub(crate) fn took_more(&self, keys: u64) {
+        self.merged.fetch_add(keys, Ordering::Relaxed);
+    }
+
     /// A chunk of so many keys is committed.
     pub(crate) fn end_chunk(&self, keys: u64) {
         self.took(keys);
@@ -110,6 +115,18 @@ mod tests {
         assert_eq!(progress.line(3200), 2400 + 700, "a merge cannot be more than done");
         progress.finish();
         assert_eq!(progress.line(3200), 2400);
+    }
+
+    #[test]
+    fn what_several_threads_took_is_added_up() {
+        let progress = Progress::default();
+        progress.begin_chunk(100);
+        progress.took_more(20);
+        progress.took_more(30);
+        assert_eq!(progress.line(3200), 2400 + 350);
+        progress.end_chunk(50);
+        progress.took_more(50);
+        assert_eq!(progress.line(3200), 2400 + 700);
     }
 
     #[test]

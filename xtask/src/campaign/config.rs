@@ -1,8 +1,9 @@
 //! [`Setup`]: the configurations that campaigns run under. All are small, so that memtables fill, segments turn over and
 //! chunks end within a few hundred operations.
 
-use halodb::partition::{Create, Options};
+use halodb::partition::{Create, InTurn, Options};
 use halodb::vfs::Vfs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Setup {
     pub filter_bits: u32,
     /// Seed of the routing hash.
     pub hash_seed: u64,
+    /// Merges are divided into so many parts, where there are a few keys for each.
+    pub merge_parts: NonZeroUsize,
 }
 
 /// Everything tiny: every mechanism runs all the time.
@@ -40,10 +43,14 @@ pub const TINY: Setup = Setup {
     chunk_bytes: 4 << 10,
     filter_bits: 10,
     hash_seed: 1,
+    merge_parts: NonZeroUsize::MIN,
 };
 
-/// One partition.
-pub const ONE: Setup = Setup { name: "one", partitions: 1, hash_seed: 2, ..TINY };
+const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+
+/// One partition, and merges in three parts.
+pub const ONE: Setup =
+    Setup { name: "one", partitions: 1, chunk_bytes: 32 << 10, hash_seed: 2, merge_parts: THREE, ..TINY };
 
 /// Four partitions of large pages.
 pub const WIDE: Setup = Setup {
@@ -56,16 +63,19 @@ pub const WIDE: Setup = Setup {
     chunk_bytes: 16 << 10,
     filter_bits: 11,
     hash_seed: 3,
+    merge_parts: NonZeroUsize::MIN,
 };
 
-/// One partition of large pages, no filters, a memtable that seldom fills.
+/// One partition of large pages, no filters, a memtable that seldom fills, and merges in three parts.
 pub const ROOMY: Setup = Setup {
     name: "roomy",
     partitions: 1,
     memtable_bytes: 512 << 10,
     log_limit_bytes: 4 << 20,
+    chunk_bytes: 256 << 10,
     filter_bits: 0,
     hash_seed: 4,
+    merge_parts: THREE,
     ..WIDE
 };
 
@@ -94,6 +104,9 @@ impl Setup {
         options.log_limit_bytes = self.log_limit_bytes;
         options.chunk_bytes = self.chunk_bytes;
         options.filter_bits_per_key = self.filter_bits;
+        // One after another, so that a run is a function of its seed.
+        options.merge_executor = Arc::new(InTurn(self.merge_parts));
+        options.merge_part_keys = 2;
         options.idle_ms = 10_000;
         options.create = create;
         options

@@ -10,11 +10,11 @@
 //! No entry changes. Which pages may be written, and when pages given up are free, is the pager's business; how often to
 //! call, and when the file is cut, that of the layer above.
 
-use super::output::Output;
+use super::output::{Output, Pages};
 use crate::branch::Branch;
 use crate::error::Result;
 use crate::leaf::Leaf;
-use crate::overflow::Overflow;
+use crate::overflow::{Overflow, OverflowRef};
 use crate::tree::Tree;
 use halodb_pager::{PageId, PageRef, Root, WriteTxn};
 use halodb_vfs::mutant;
@@ -43,6 +43,22 @@ pub struct Compacted {
     pub pages_freed: u64,
 }
 
+/// Moves everything that begins in `window`, and the pages above it, to the end of the file. `base` must be the version that `txn`
+/// will replace.
+///
+/// An extent goes nowhere while all free runs before it are shorter than it is, and a run goes nowhere while it is followed
+/// by extents. Once everything from the run on is away, the window is one free run: then [`compact`] brings it all back, side
+/// by side, and what was free before lies behind it.
+///
+/// Costs reading all branches and the leaves with long values; writing what is moved. Memory: as [`compact`].
+///
+/// # Errors
+/// What reading and writing pages say. After an error the transaction must be dropped.
+pub(crate) fn lift(txn: &mut WriteTxn<'_>, base: &Tree, window: Range<PageId>) -> Result<Compacted> {
+    let goal = CompactGoal { end: window.start, rewritten_per_won: 0 };
+    walk(txn, base, Aim { goal, lifted_before: Some(window.end) }, &[], u64::MAX)
+}
+
 /// So many pages are looked at for each that may be written, before a call ends that found little to do.
 const READ_PER_WRITTEN: u64 = 16;
 
@@ -61,9 +77,33 @@ pub fn compact(
     from: &[u8],
     limit_pages: u64,
 ) -> Result<Compacted> {
-    let output = Output::new(txn, base, 100);
-    let mut walk =
-        Walk { base, output, goal, from, limit_pages, path: Vec::new(), leaves: 0, visited: 0, stopped: None };
+    walk(txn, base, Aim { goal, lifted_before: None }, from, limit_pages)
+}
+
+/// What a walk is for.
+#[derive(Clone, Copy, Debug)]
+struct Aim {
+    goal: CompactGoal,
+    /// Pages from the goal's end on and before this one go to the end of the file; the others stay.
+    lifted_before: Option<PageId>,
+}
+
+fn walk(txn: &mut WriteTxn<'_>, base: &Tree, aim: Aim, from: &[u8], limit_pages: u64) -> Result<Compacted> {
+    let Aim { goal, lifted_before } = aim;
+    let pages = if lifted_before.is_some() { Pages::Behind(txn) } else { Pages::Txn(txn) };
+    let output = Output::with(|_, _| pages, base, 100);
+    let mut walk = Walk {
+        base,
+        output,
+        goal,
+        lifted_before,
+        from,
+        limit_pages,
+        path: Vec::new(),
+        leaves: 0,
+        visited: 0,
+        stopped: None,
+    };
     let state = match base.top() {
         None => State::Kept,
         Some((at, 0)) => walk.visit_root_leaf(at)?,
@@ -81,6 +121,8 @@ struct Walk<'o, 'p> {
     base: &'o Tree,
     output: Output<'o, 'p>,
     goal: CompactGoal,
+    /// See [`Aim`].
+    lifted_before: Option<PageId>,
     from: &'o [u8],
     limit_pages: u64,
     /// The branches from the root to where the walk is.
@@ -220,8 +262,15 @@ impl<'o> Walk<'o, '_> {
         let len = leaf.len() - usize::from(leaf.len() > 1 && mutant("btree.compact-drops-entry"));
         for i in 0..len {
             match self.overflow(at, &leaf, i)? {
+                Some(value) if self.lifted_before.is_some() && self.may_move(value.at) => {
+                    self.output.push_lifted(at, &leaf, i, value)?;
+                }
                 // Beyond the limit long values stay where they are; the next round finds them.
-                Some(value) if value.at.id >= self.goal.end && self.output.written < self.limit_pages => {
+                Some(value)
+                    if self.lifted_before.is_none()
+                        && value.at.id >= self.goal.end
+                        && self.output.written < self.limit_pages =>
+                {
                     self.output.push_lowered(at, &leaf, i, value)?;
                 }
                 _ => self.output.push_old(at, &leaf, i)?,
@@ -235,14 +284,17 @@ impl<'o> Walk<'o, '_> {
         Ok(())
     }
 
-    fn overflow(&self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<Option<crate::overflow::OverflowRef>> {
+    fn overflow(&self, at: PageRef, leaf: &Leaf<'_>, i: usize) -> Result<Option<OverflowRef>> {
         let record = self.base.decoded(at, leaf.record(i))?;
         self.base.decoded(at, record.overflow())
     }
 
-    /// Whether a page or extent lies beyond the end, and there is room before it.
+    /// Whether a page or extent is to move: it lies in the window, or else beyond the end, with room before it.
     fn may_move(&mut self, at: PageRef) -> bool {
-        at.id >= self.goal.end && self.output.txn.has_room_before(at.pages, at.id)
+        match self.lifted_before {
+            Some(before) => (self.goal.end..before).contains(&at.id),
+            None => self.output.may_move(at, self.goal.end),
+        }
     }
 
     fn has_value_to_move(&mut self, at: PageRef) -> Result<bool> {

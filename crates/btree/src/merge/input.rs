@@ -13,11 +13,22 @@ pub(super) struct Input<'e> {
     next_range: usize,
     last_key: Vec<u8>,
     max_key_len: usize,
+    /// No edit is to be at or above this key.
+    end: Option<&'e [u8]>,
 }
 
 impl<'e> Input<'e> {
     /// Checks the ranges and the first edit.
     pub(super) fn new(edits: &'e mut dyn Edits, ranges: &'e [KeyRange], page_size: u32) -> Result<Input<'e>> {
+        let ranges = Input::check_ranges(ranges)?;
+        let max_key_len = max_key_len(page_size);
+        let input = Input { edits, ranges, next_range: 0, last_key: Vec::new(), max_key_len, end: None };
+        input.check_edit()?;
+        Ok(input)
+    }
+
+    /// The ranges that hold keys, if all ascend and none overlap.
+    pub(super) fn check_ranges(ranges: &[KeyRange]) -> Result<Vec<&KeyRange>> {
         let holds_keys = |range: &&KeyRange| range.end.as_ref().is_none_or(|end| range.start < *end);
         let ranges: Vec<&KeyRange> = ranges.iter().filter(holds_keys).collect();
         for pair in ranges.windows(2) {
@@ -25,9 +36,17 @@ impl<'e> Input<'e> {
                 return Err(Error::Invalid("ranges to delete overlap or are out of order".to_string()));
             }
         }
-        let input = Input { edits, ranges, next_range: 0, last_key: Vec::new(), max_key_len: max_key_len(page_size) };
-        input.check_edit()?;
-        Ok(input)
+        Ok(ranges)
+    }
+
+    /// The same where all edits are to be from `start` on and below `end`.
+    pub(super) fn within(mut self, start: &[u8], end: Option<&'e [u8]>) -> Result<Input<'e>> {
+        self.end = end;
+        if self.edit().is_some_and(|(key, _)| key < start) {
+            return Err(Error::Invalid("an edit before the part it is given with".to_string()));
+        }
+        self.check_edit()?;
+        Ok(self)
     }
 
     /// The edit at the front.
@@ -87,6 +106,9 @@ impl<'e> Input<'e> {
         }
         if *key <= *self.last_key {
             return Err(Error::Invalid("edits are not strictly ascending by key".to_string()));
+        }
+        if self.end.is_some_and(|end| key >= end) {
+            return Err(Error::Invalid("an edit behind the part it is given with".to_string()));
         }
         match change {
             Change::Put { value, .. } if value.len() > MAX_VALUE_LEN => {

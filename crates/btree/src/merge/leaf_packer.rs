@@ -99,6 +99,16 @@ impl LeafPacker {
         self.waiting().is_empty()
     }
 
+    /// Number of entries that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().len()
+    }
+
+    /// The separator before the first entry that waits.
+    pub(super) fn separator(&self) -> &[u8] {
+        &self.separator
+    }
+
     fn waiting(&self) -> &[Entry] {
         &self.entries[self.gone..]
     }

@@ -6,18 +6,26 @@
 //! children (`output.rs`). There are no splits of single pages and no rebalancing afterwards: a page that would come
 //! out poorly filled takes its right neighbour in.
 //!
+//! The same by several threads at once, each with a range of the keys: `parts.rs`.
+//!
 //! Invariant: every page of the old version that the new one does not reach is given to [`WriteTxn::free`] exactly
 //! once; pages of the old version are never written.
 
 mod branch_packer;
 mod compact;
+mod executor;
 mod input;
 mod leaf_packer;
 mod output;
 mod pack;
+mod part;
+mod parts;
 mod walk;
 
+pub(crate) use compact::lift;
 pub use compact::{CompactGoal, Compacted, compact};
+pub use executor::{Executor, InTurn, Task};
+pub use parts::{MergePart, merge_parts};
 
 use crate::error::{Error, Result};
 use crate::expiry::Expiry;
@@ -103,10 +111,15 @@ pub fn merge(
     fill_percent: u32,
     limit_pages: u64,
 ) -> Result<Merged> {
-    if !(50..=100).contains(&fill_percent) {
-        return Err(Error::Invalid(format!("fill of {fill_percent} %; it must be from 50 to 100 %")));
-    }
+    check_fill(fill_percent)?;
     let input = input::Input::new(edits, ranges, base.snapshot().page_size())?;
     let output = output::Output::new(txn, base, fill_percent);
     walk::Walk::new(base, input, output, limit_pages).run()
+}
+
+fn check_fill(fill_percent: u32) -> Result<()> {
+    if !(50..=100).contains(&fill_percent) {
+        return Err(Error::Invalid(format!("fill of {fill_percent} %; it must be from 50 to 100 %")));
+    }
+    Ok(())
 }

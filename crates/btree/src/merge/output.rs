@@ -7,6 +7,7 @@
 
 use super::branch_packer::{BranchPacker, Item, Origin};
 use super::leaf_packer::LeafPacker;
+use super::part::Part;
 use crate::branch::{self, Child};
 use crate::error::{Error, Result};
 use crate::expiry::Expiry;
@@ -15,15 +16,25 @@ use crate::leaf::{self, Leaf, Place};
 use crate::overflow::{self, Overflow, OverflowRef};
 use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW, body_len};
 use crate::tree::{Tree, make_root};
-use halodb_pager::{PageRef, Root, WriteTxn};
+use halodb_pager::{Hand, PageId, PageKind, PageRef, Root, Stamp, WriteTxn};
 use halodb_vfs::mutant;
 
 /// Capacity of the body buffer that is kept from one long value to the next.
 const BODY_KEPT_BYTES: usize = 1 << 20;
 
+/// Where pages come from.
+pub(super) enum Pages<'o, 'p> {
+    /// A transaction.
+    Txn(&'o mut WriteTxn<'p>),
+    /// The same, but all at the end of the file.
+    Behind(&'o mut WriteTxn<'p>),
+    /// A share of one. What is made is noted.
+    Hand(Hand<'o>, Part),
+}
+
 /// The packers and the transaction.
 pub(super) struct Output<'o, 'p> {
-    pub(super) txn: &'o mut WriteTxn<'p>,
+    pages: Pages<'o, 'p>,
     base: &'o Tree,
     leaves: LeafPacker,
     /// `branches[k]` makes branches of level `k + 1`.
@@ -38,6 +49,18 @@ pub(super) struct Output<'o, 'p> {
     pub(super) freed: u64,
 }
 
+/// What a part has made.
+pub(super) struct Made {
+    part: Part,
+    /// Entries that make no whole leaf yet.
+    tail: LeafPacker,
+    written: u64,
+    /// Whether there is anything new in it.
+    pub(super) is_changed: bool,
+    /// See [`super::Merged::merged_up_to`].
+    pub(super) stopped: Option<Vec<u8>>,
+}
+
 /// A page of the old tree, as its parent describes it.
 #[derive(Clone, Copy)]
 pub(super) struct OldPage<'a> {
@@ -47,10 +70,19 @@ pub(super) struct OldPage<'a> {
 
 impl<'o, 'p> Output<'o, 'p> {
     pub(super) fn new(txn: &'o mut WriteTxn<'p>, base: &'o Tree, fill_percent: u32) -> Output<'o, 'p> {
+        Output::with(|_, _| Pages::Txn(txn), base, fill_percent)
+    }
+
+    /// Gets the pages from a function that is told how full a body is to be, and how full it can be.
+    pub(super) fn with(
+        pages: impl FnOnce(usize, usize) -> Pages<'o, 'p>,
+        base: &'o Tree,
+        fill_percent: u32,
+    ) -> Output<'o, 'p> {
         let capacity = body_len(base.snapshot().page_size());
         let target = capacity * fill_percent as usize / 100;
         Output {
-            txn,
+            pages: pages(target, capacity),
             base,
             leaves: LeafPacker::new(target, capacity),
             branches: Vec::new(),
@@ -84,9 +116,23 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Adds entry `i` of an old leaf, whose long value is at `from`; if there is room for its extent nearer to the beginning
     /// of the file, it is copied there.
     pub(super) fn push_lowered(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        match self.alloc_before(from.at.pages, from.at.id) {
+            Some(to) => {
+                self.written += u64::from(to.pages);
+                self.push_moved(at, leaf, i, from, to)
+            }
+            None => self.push_old(at, leaf, i),
+        }
+    }
+
+    /// Adds entry `i` of an old leaf, whose long value is at `from` and is copied to wherever there is room.
+    pub(super) fn push_lifted(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef) -> Result<()> {
+        let to = self.alloc(from.at.pages)?;
+        self.push_moved(at, leaf, i, from, to)
+    }
+
+    fn push_moved(&mut self, at: PageRef, leaf: &Leaf<'_>, i: usize, from: OverflowRef, to: PageRef) -> Result<()> {
         let base = self.base;
-        let Some(to) = self.txn.alloc_before(from.at.pages, from.at.id) else { return self.push_old(at, leaf, i) };
-        self.written += u64::from(to.pages);
         self.write_value(to, base.overflow_value(from)?)?;
         // A planted fault forgets where the value was.
         if !mutant("btree.compact-frees-nothing") {
@@ -103,7 +149,7 @@ impl<'o, 'p> Output<'o, 'p> {
 
     fn write_value(&mut self, at: PageRef, value: &[u8]) -> Result<()> {
         overflow::encode(value, &mut self.body);
-        self.txn.write(at, OVERFLOW, 0, &self.body)?;
+        self.pages.write(at, OVERFLOW, 0, &self.body)?;
         // The memory of a huge value is not held for the rest of the merge.
         self.body.clear();
         self.body.shrink_to(BODY_KEPT_BYTES);
@@ -132,7 +178,9 @@ impl<'o, 'p> Output<'o, 'p> {
 
     /// Keeps a page of the old tree, or takes it apart where the pages before it would otherwise be poor.
     pub(super) fn keep(&mut self, page: OldPage<'_>) -> Result<()> {
-        for level in 0..=page.level {
+        // In a part there are packers of leaves only; the rest is seen to when it is joined.
+        let highest = if let Pages::Hand(..) = self.pages { 0 } else { page.level };
+        for level in 0..=highest {
             if self.is_empty(level) {
                 continue;
             }
@@ -143,6 +191,21 @@ impl<'o, 'p> Output<'o, 'p> {
             self.flush(level)?;
         }
         self.push_child(page.level + 1, page.item)
+    }
+
+    /// Whether a page lies from `end` on, and there is room for it before.
+    pub(super) fn may_move(&mut self, at: PageRef, end: PageId) -> bool {
+        match &mut self.pages {
+            Pages::Txn(txn) => at.id >= end && txn.has_room_before(at.pages, at.id),
+            Pages::Behind(_) | Pages::Hand(..) => false,
+        }
+    }
+
+    fn alloc_before(&mut self, pages: u32, page: PageId) -> Option<PageRef> {
+        match &mut self.pages {
+            Pages::Txn(txn) => txn.alloc_before(pages, page),
+            Pages::Behind(_) | Pages::Hand(..) => None,
+        }
     }
 
     fn take_apart(&mut self, page: OldPage<'_>) -> Result<()> {
@@ -192,7 +255,7 @@ impl<'o, 'p> Output<'o, 'p> {
     /// Gives up a page or extent of the old tree. More of them than the file has pages are those of a tree that comes back to
     /// itself.
     pub(super) fn free(&mut self, at: PageRef) -> Result<()> {
-        if at.stamp == self.txn.stamp() {
+        if at.stamp == self.pages.stamp() {
             // The transaction would take it for one of its own.
             return Err(self.base.corrupt(at, "it claims to be of a generation that is only being written"));
         }
@@ -200,7 +263,10 @@ impl<'o, 'p> Output<'o, 'p> {
         if self.freed > self.base.snapshot().page_count() {
             return Err(self.base.corrupt(at, "the tree reaches more pages than there are"));
         }
-        self.txn.free(at);
+        match &mut self.pages {
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.free(at),
+            Pages::Hand(_, part) => part.given_up.push(at),
+        }
         Ok(())
     }
 
@@ -236,6 +302,44 @@ impl<'o, 'p> Output<'o, 'p> {
         let branch = base.branch(child.at, level)?;
         self.free_branch(child.at, &branch)?;
         (0..branch.len()).try_for_each(|i| self.free_subtree(base.child(child.at, &branch, i)?, level - 1))
+    }
+
+    /// Adds what a part has made and noted, after all that came before it.
+    pub(super) fn join(&mut self, made: &Made) -> Result<()> {
+        self.written += made.written;
+        made.part.given_up.iter().try_for_each(|at| self.free(*at))?;
+        self.push_waiting(&made.part.head, 0)?;
+        for (level, item) in made.part.notes() {
+            match item.origin {
+                Origin::Old => self.keep(OldPage { level, item })?,
+                Origin::New => {
+                    self.flush(0)?;
+                    self.push_child(1, item)?;
+                }
+            }
+        }
+        // A planted fault loses the last entry before a seam.
+        self.push_waiting(&made.tail, usize::from(mutant("btree.seam-loses-entry")))
+    }
+
+    /// Adds what waits in another packer, but for so many at the end.
+    fn push_waiting(&mut self, from: &LeafPacker, lost: usize) -> Result<()> {
+        self.begin_leaf(from.separator());
+        for entry in from.front(from.len().saturating_sub(lost)) {
+            let pushed = self.leaves.push([entry.key, &[], &[]], entry.expiry, entry.place, entry.payload);
+            if let (Err(what), Some((root, _))) = (pushed, self.base.top()) {
+                return Err(self.base.corrupt(root, what));
+            }
+            self.emit_ready_leaves()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what can be written of a part, and gives what it has made.
+    pub(super) fn end_part(self, is_changed: bool, stopped: Option<Vec<u8>>) -> Result<Option<(Hand<'o>, Made)>> {
+        let Pages::Hand(mut hand, part) = self.pages else { return Ok(None) };
+        hand.flush()?;
+        Ok(Some((hand, Made { part, tail: self.leaves, written: self.written, is_changed, stopped })))
     }
 
     /// Writes all that waits and gives the root.
@@ -310,6 +414,20 @@ impl<'o, 'p> Output<'o, 'p> {
     }
 
     fn emit_leaf(&mut self, count: usize) -> Result<()> {
+        if let Pages::Hand(_, part) = &mut self.pages
+            && part.wants_head()
+        {
+            if part.head.is_empty() {
+                part.head.set_separator(self.leaves.separator());
+            }
+            for entry in self.leaves.front(count) {
+                let pushed = part.head.push([entry.key, &[], &[]], entry.expiry, entry.place, entry.payload);
+                pushed.map_err(|what| Error::Invalid(what.to_string()))?;
+            }
+            part.took_head();
+            self.leaves.drop_front(count);
+            return Ok(());
+        }
         leaf::encode(self.leaves.front(count), &mut self.body);
         let (overflow, expiry) = self.leaves.sums(count);
         let mut filter = std::mem::take(&mut self.filter);
@@ -325,7 +443,7 @@ impl<'o, 'p> Output<'o, 'p> {
             builder.finish_into(&mut filter);
         }
         let at = self.alloc(1)?;
-        self.txn.write(at, LEAF, 0, &self.body)?;
+        self.pages.write(at, LEAF, 0, &self.body)?;
         let separator = self.leaves.drop_front(count);
         let child = Child { at, entries: count as u64, overflow, expiry };
         self.push_child(1, Item { separator: &separator, child, filter: &filter, origin: Origin::New })?;
@@ -334,6 +452,10 @@ impl<'o, 'p> Output<'o, 'p> {
     }
 
     fn push_child(&mut self, level: u8, item: Item<'_>) -> Result<()> {
+        if let Pages::Hand(_, part) = &mut self.pages {
+            part.note(level - 1, item);
+            return Ok(());
+        }
         let i = usize::from(level) - 1;
         if self.branches.len() <= i {
             self.branches.resize_with(i + 1, BranchPacker::default);
@@ -352,7 +474,7 @@ impl<'o, 'p> Output<'o, 'p> {
         let packer = &self.branches[i];
         branch::encode(packer.front(count).map(|item| (item.separator, item.child)), filter, &mut self.body);
         let at = self.alloc(1)?;
-        self.txn.write(at, BRANCH, level, &self.body)?;
+        self.pages.write(at, BRANCH, level, &self.body)?;
         let child = self.branches[i].parent(at, count);
         let separator = self.branches[i].drop_front(count);
         self.push_child(level + 1, Item { separator: &separator, child, filter: &[], origin: Origin::New })
@@ -366,12 +488,36 @@ impl<'o, 'p> Output<'o, 'p> {
         }
         filter::encode(packer.front(count).map(|item| (item.child.at, item.filter)), &mut self.body);
         let at = self.alloc(filter::extent_pages(self.base.snapshot().page_size(), self.body.len()))?;
-        self.txn.write(at, FILTER, 1, &self.body)?;
+        self.pages.write(at, FILTER, 1, &self.body)?;
         Ok(Some(at))
     }
 
     fn alloc(&mut self, pages: u32) -> Result<PageRef> {
         self.written += u64::from(pages);
-        Ok(self.txn.alloc(pages)?)
+        Ok(self.pages.alloc(pages)?)
+    }
+}
+
+impl Pages<'_, '_> {
+    fn stamp(&self) -> Stamp {
+        match self {
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.stamp(),
+            Pages::Hand(hand, _) => hand.stamp(),
+        }
+    }
+
+    fn alloc(&mut self, pages: u32) -> halodb_pager::Result<PageRef> {
+        match self {
+            Pages::Txn(txn) => txn.alloc(pages),
+            Pages::Behind(txn) => txn.alloc_behind(pages),
+            Pages::Hand(hand, _) => hand.alloc(pages),
+        }
+    }
+
+    fn write(&mut self, at: PageRef, kind: PageKind, level: u8, body: &[u8]) -> halodb_pager::Result<()> {
+        match self {
+            Pages::Txn(txn) | Pages::Behind(txn) => txn.write(at, kind, level, body),
+            Pages::Hand(hand, _) => hand.write(at, kind, level, body),
+        }
     }
 }

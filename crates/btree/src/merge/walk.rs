@@ -6,13 +6,14 @@
 //! after it follows as the walk goes on.
 
 use super::input::Input;
-use super::output::Output;
+use super::output::{Made, Output};
 use super::{Change, Merged};
 use crate::branch::Branch;
 use crate::error::Result;
 use crate::leaf::{Leaf, Place};
 use crate::tree::Tree;
-use halodb_pager::PageRef;
+use halodb_pager::{Hand, PageRef};
+use std::ops::Range;
 
 /// The state of a merge.
 pub(super) struct Walk<'o, 'p, 'e> {
@@ -20,6 +21,10 @@ pub(super) struct Walk<'o, 'p, 'e> {
     input: Input<'e>,
     output: Output<'o, 'p>,
     limit_pages: u64,
+    /// The keys it is about: from the first one on, and below the second one.
+    part: (&'o [u8], Option<&'o [u8]>),
+    /// Whether an entry came, went or changed.
+    is_changed: bool,
     /// The branches from the root to where the walk is.
     path: Vec<OpenBranch<'o>>,
     /// All up to this key is merged, and the limit is reached.
@@ -58,19 +63,18 @@ struct OpenLeaf<'o, 's> {
 
 impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     pub(super) fn new(base: &'o Tree, input: Input<'e>, output: Output<'o, 'p>, limit_pages: u64) -> Self {
-        Walk { base, input, output, limit_pages, path: Vec::new(), stopped: None }
+        let part = (&[][..], None);
+        Walk { base, input, output, limit_pages, part, is_changed: false, path: Vec::new(), stopped: None }
+    }
+
+    /// The same for the keys from `start` on and below `end`.
+    pub(super) fn within(self, start: &'o [u8], end: Option<&'o [u8]>) -> Self {
+        Walk { part: (start, end), ..self }
     }
 
     /// Merges everything, or as much as the limit allows.
     pub(super) fn run(mut self) -> Result<Merged> {
-        let state = match self.base.top() {
-            None => {
-                self.fill_empty()?;
-                State::Opened
-            }
-            Some((at, 0)) => self.visit_leaf(at, &[], None)?,
-            Some((at, level)) => self.visit_branch(at, level, &[], None)?,
-        };
+        let state = self.visit_all()?;
         let merged_up_to = self.stopped.filter(|key| !self.input.is_done_above(key));
         let (root, pages_written, pages_freed) = match state {
             State::Kept => (self.base.root(), 0, 0),
@@ -79,13 +83,40 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
         Ok(Merged { root, merged_up_to, pages_written, pages_freed })
     }
 
+    /// Merges a part, or as much of it as the limit allows. Pages that hold keys of other parts as well are not given up.
+    /// `None`: the output is not that of a part.
+    pub(super) fn run_part(mut self) -> Result<Option<(Hand<'o>, Made)>> {
+        self.visit_all()?;
+        let stopped = self.stopped.filter(|key| !self.input.is_done_above(key));
+        self.output.end_part(self.is_changed, stopped)
+    }
+
+    fn visit_all(&mut self) -> Result<State> {
+        match self.base.top() {
+            None => {
+                self.fill_empty()?;
+                Ok(State::Opened)
+            }
+            Some((at, 0)) => self.visit_leaf(at, &[], None),
+            Some((at, level)) => self.visit_branch(at, level, &[], None),
+        }
+    }
+
+    /// Whether a page with the keys from `start` on and below `end` has none of another part.
+    fn holds(&self, start: &[u8], end: Option<&[u8]>) -> bool {
+        self.part.0 <= start && self.part.1.is_none_or(|to| end.is_some_and(|end| end <= to))
+    }
+
     /// The bulk build: all edits into a tree of no page.
     fn fill_empty(&mut self) -> Result<()> {
-        self.output.begin_leaf(&[]);
+        self.output.begin_leaf(self.part.0);
         while self.stopped.is_none() {
             match self.input.edit() {
                 None => break,
-                Some((key, Change::Put { value, expiry })) => self.output.push_new(None, key, value, expiry)?,
+                Some((key, Change::Put { value, expiry })) => {
+                    self.output.push_new(None, key, value, expiry)?;
+                    self.is_changed = true;
+                }
                 Some((_, Change::Delete)) => {}
             }
             self.take_edit()?;
@@ -97,10 +128,13 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     fn visit_branch(&mut self, at: PageRef, level: u8, start: &[u8], end: Option<&[u8]>) -> Result<State> {
         let base = self.base;
         let branch = base.branch(at, level)?;
-        let opened = OpenBranch { at, level, branch, start: start.to_vec(), index: 0, state: State::Kept };
+        // A branch with keys of other parts is given up when the parts are joined.
+        let state = if self.holds(start, end) { State::Kept } else { State::Opened };
+        let children = self.children_in_part(at, &branch, start, end)?;
+        let opened = OpenBranch { at, level, branch, start: start.to_vec(), index: children.start, state };
         self.path.push(opened);
-        let mut next = 0;
-        while let Some(index) = self.next_touched(at, &branch, next, start, end)? {
+        let mut next = children.start;
+        while let Some(index) = self.next_touched(at, &branch, next..children.end, start, end)? {
             self.keep_children(next..index)?;
             if let Some(here) = self.path.last_mut() {
                 here.index = index;
@@ -112,6 +146,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
             };
             let child = base.child(at, &branch, index)?;
             let state = if self.is_deleted_whole(&child_start, child_end.as_deref()) {
+                self.is_changed = true;
                 self.open_path()?;
                 self.output.free_subtree(child, level - 1)?;
                 State::Opened
@@ -125,21 +160,47 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
                 self.keep_children(index..next)?;
             }
         }
-        self.keep_children(next..branch.len())?;
+        self.keep_children(next..children.end)?;
         Ok(self.path.pop().map_or(State::Kept, |here| here.state))
     }
 
-    /// The first child from `next` on that an edit or a range may touch.
+    /// The children of a branch, which holds the keys from `start` on and below `end`, that have keys of this part.
+    fn children_in_part(
+        &self,
+        at: PageRef,
+        branch: &Branch<'_>,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> Result<Range<usize>> {
+        let base = self.base;
+        let (from, to) = self.part;
+        let first = if from > start { base.decoded(at, branch.find(from))? } else { 0 };
+        let after = match to {
+            Some(to) if end.is_none_or(|end| to < end) => {
+                let last = base.decoded(at, branch.find(to))?;
+                last + usize::from(self.separator_before(at, branch, last, start)?.as_slice() < to)
+            }
+            _ => branch.len(),
+        };
+        Ok(first..after)
+    }
+
+    /// The first child of some that an edit or a range may touch, or that has keys of other parts.
     fn next_touched(
         &mut self,
         at: PageRef,
         branch: &Branch<'_>,
-        next: usize,
+        children: Range<usize>,
         start: &[u8],
         end: Option<&[u8]>,
     ) -> Result<Option<usize>> {
-        if next >= branch.len() || self.stopped.is_some() {
+        if children.is_empty() {
             return Ok(None);
+        }
+        let next = children.start;
+        let shared = self.next_shared(at, branch, children, start, end)?;
+        if self.stopped.is_some() || shared == Some(next) {
+            return Ok(shared);
         }
         let base = self.base;
         let find = |key: &[u8]| base.decoded(at, branch.find(key)).map(|index| index.max(next));
@@ -150,11 +211,38 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
             _ => None,
         };
         let by_edit = self.input.edit_below(end).map(|(key, _)| find(key)).transpose()?;
-        Ok([by_range, by_edit].into_iter().flatten().min())
+        Ok([by_range, by_edit, shared].into_iter().flatten().min())
+    }
+
+    /// The first of some children that has keys of other parts: only the first and the last of this part can.
+    fn next_shared(
+        &self,
+        at: PageRef,
+        branch: &Branch<'_>,
+        children: Range<usize>,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> Result<Option<usize>> {
+        if self.holds(start, end) {
+            return Ok(None);
+        }
+        let (first, last) = (children.start, children.end - 1);
+        if self.separator_before(at, branch, first, start)?.as_slice() < self.part.0 {
+            return Ok(Some(first));
+        }
+        let Some(to) = self.part.1 else { return Ok(None) };
+        let reaches_beyond = match children.end < branch.len() {
+            true => self.separator_before(at, branch, children.end, start)?.as_slice() > to,
+            false => end.is_none_or(|end| end > to),
+        };
+        Ok(reaches_beyond.then_some(last))
     }
 
     /// Whether a range covers all keys from `start` on and below `end`, and no edit comes there.
     fn is_deleted_whole(&mut self, start: &[u8], end: Option<&[u8]>) -> bool {
+        if !self.holds(start, end) {
+            return false;
+        }
         let covered = self.input.ranges_from(start).first().is_some_and(|range| {
             let reaches = match (&range.end, end) {
                 (None, _) => true,
@@ -174,7 +262,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
     }
 
     /// Hands untouched children of the innermost branch to the output, if that branch is given up; else it keeps them.
-    fn keep_children(&mut self, children: std::ops::Range<usize>) -> Result<()> {
+    fn keep_children(&mut self, children: Range<usize>) -> Result<()> {
         match self.path.last() {
             Some(here) if here.state == State::Opened && !children.is_empty() => {
                 self.output.keep_children(here.at, &here.branch, here.level, &here.start, children)
@@ -198,12 +286,24 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
         let base = self.base;
         let leaf = base.leaf(at)?;
         let mut here = OpenLeaf { at, leaf, start, state: State::Kept, done: 0 };
-        let mut reached = 0;
+        let mut len = leaf.len();
+        if !self.holds(start, end) {
+            // A leaf with entries of other parts is given up when the parts are joined.
+            let (from, to) = self.part;
+            let position = |key: &[u8]| base.decoded(at, leaf.search(key)).map(|(index, _)| index);
+            here.done = if from > start { position(from)? } else { 0 };
+            if let Some(to) = to.filter(|to| end.is_none_or(|end| *to < end)) {
+                len = position(to)?.max(here.done);
+            }
+            here.state = State::Opened;
+            self.output.begin_leaf(start.max(from));
+        }
+        let mut reached = here.done;
         let mut range = 0;
         while self.stopped.is_none() {
             let edit = self.input.edit_below(end).map(|(key, _)| leaf.search(key));
             let edit = edit.map(|found| base.decoded(at, found)).transpose()?;
-            let until = edit.map_or(leaf.len(), |(index, _)| index);
+            let until = edit.map_or(len, |(index, _)| index.min(len));
             if let Some((from, to)) = self.deleted_before(&here, &mut range, reached, until)? {
                 self.remove(&mut here, from, to)?;
                 reached = to;
@@ -217,7 +317,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
             }
         }
         if here.state == State::Opened {
-            self.pass(&mut here, leaf.len())?;
+            self.pass(&mut here, len)?;
         }
         Ok(here.state)
     }
@@ -269,6 +369,7 @@ impl<'o, 'p, 'e> Walk<'o, 'p, 'e> {
 
     /// Passes the entries before `from` on and drops those before `to`.
     fn remove(&mut self, here: &mut OpenLeaf<'o, '_>, from: usize, to: usize) -> Result<()> {
+        self.is_changed = true;
         self.pass(here, from)?;
         (from..to).try_for_each(|i| self.output.free_value(here.at, &here.leaf, i))?;
         here.done = to;

@@ -2,10 +2,14 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use halodb_btree::{Change, Cursor, Depth, Edits, KeyRange, Tree, TreeOptions, max_key_len, merge};
-use halodb_pager::{Identity, PageSet, Pager};
+use halodb_btree::{
+    Change, Cursor, Depth, Edits, InTurn, KeyRange, MergePart, Merged, Tree, TreeOptions, max_key_len, merge,
+    merge_parts,
+};
+use halodb_pager::{Identity, PageSet, Pager, WriteTxn};
 use halodb_vfs::SimVfs;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,13 +62,47 @@ pub(crate) struct Rig {
     pub(crate) pager: Pager,
     pub(crate) options: TreeOptions,
     pub(crate) model: Model,
+    /// Merges are divided into so many parts.
+    pub(crate) parts: usize,
+}
+
+/// Merges what is left of some edits in so many parts, each with as many of them; the edits stand behind what is merged.
+pub(crate) fn merge_divided(
+    txn: &mut WriteTxn<'_>,
+    base: &Tree,
+    ranges: &[KeyRange],
+    edits: &mut VecEdits,
+    fill_percent: u32,
+    limit_pages: u64,
+    parts: usize,
+) -> halodb_btree::Result<Merged> {
+    let left = &edits.edits[edits.at..];
+    let share = left.len().div_ceil(parts).max(1);
+    let mut streams: Vec<VecEdits> = left.chunks(share).map(|part| VecEdits { edits: part.to_vec(), at: 0 }).collect();
+    streams.resize_with(streams.len().max(1), || VecEdits { edits: Vec::new(), at: 0 });
+    // Cuts are keys of edits, and keys between two.
+    let starts: Vec<Vec<u8>> = (0..streams.len())
+        .map(|i| match i {
+            0 => Vec::new(),
+            _ if i % 2 == 1 => left[i * share].0.clone(),
+            _ => [&left[i * share - 1].0[..], &[0]].concat(),
+        })
+        .collect();
+    let parts = streams.iter_mut().zip(starts).map(|(edits, start)| MergePart { start, edits }).collect();
+    let executor = InTurn(NonZeroUsize::MIN);
+    let merged = merge_parts(txn, base, ranges, parts, fill_percent, limit_pages, &executor)?;
+    edits.at = match &merged.merged_up_to {
+        None => edits.edits.len(),
+        Some(up_to) => edits.edits.partition_point(|(key, _)| key <= up_to),
+    };
+    Ok(merged)
 }
 
 impl Rig {
     pub(crate) fn new(page_size: u32, filter_bits_per_key: u32) -> Rig {
         let identity = Identity { uuid: [7; 16], incarnation: 1, file_id: 0, page_size };
         let pager = Pager::create(Arc::new(SimVfs::new()), Path::new("pages"), identity, b"").unwrap();
-        Rig { pager, options: TreeOptions { hash_seed: 42, filter_bits_per_key }, model: Model::new() }
+        Rig { pager, options: TreeOptions { hash_seed: 42, filter_bits_per_key }, model: Model::new(), parts: 1 }
     }
 
     pub(crate) fn tree(&self) -> Tree {
@@ -82,7 +120,10 @@ impl Rig {
         loop {
             let base = self.tree();
             let mut txn = self.pager.begin().unwrap();
-            let merged = merge(&mut txn, &base, &ranges, &mut edits, fill_percent, limit_pages).unwrap();
+            let merged = match self.parts {
+                1 => merge(&mut txn, &base, &ranges, &mut edits, fill_percent, limit_pages).unwrap(),
+                n => merge_divided(&mut txn, &base, &ranges, &mut edits, fill_percent, limit_pages, n).unwrap(),
+            };
             assert_eq!(txn.allocated(), merged.pages_written);
             let roots: Vec<_> = merged.root.into_iter().collect();
             txn.commit(&roots, b"").unwrap();

@@ -305,7 +305,7 @@ pub(super) static OPTIONS: &[ConfigOption] = &[
         section: "merge",
         key: "threads",
         kind: Kind::Integer { min: 1, max: 16, field: field!(merge.threads) },
-        what: "Threads that carry memtables into the trees. More than partitions are idle.",
+        what: "Threads that carry memtables into the trees: different partitions, or ranges of keys of one.",
         cost: "Each takes a core while it merges. Raise it only when writers wait for merges.",
     },
     ConfigOption {

@@ -5,6 +5,7 @@ mod backups;
 mod commits;
 mod damage;
 mod directories;
+mod divided;
 mod expiry;
 mod merges;
 mod reads;

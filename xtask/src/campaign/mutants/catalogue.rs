@@ -125,6 +125,8 @@ pub const ALL: &[Mutant] = &[
     crash("btree.count-short", "a branch counts one child too few"),
     crash("btree.short-separator", "a separator does not tell its neighbours apart"),
     crash("btree.leak-value", "the extent of a replaced value is not given up"),
+    crash("btree.seam-loses-entry", "the last entry before a seam of a divided merge is lost"),
+    crash("btree.seam-leaks-page", "a page with keys of two parts of a merge is not given up"),
     crash("btree.compact-drops-entry", "compacting leaves the last entry of a leaf out"),
     crash("btree.compact-frees-nothing", "an extent that is moved is not given up"),
     crash("partition.stale-after-compact", "the next merge begins with the tree from before compacting"),
