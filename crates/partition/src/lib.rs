@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `reads`,
+//! Rooms: `directory`, `manifest`, `open` (coming into being) · `batch`, `commit` (writing) · `staged`, `parts`, `large` (writing much) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
@@ -63,6 +63,7 @@ mod evidence;
 mod golden;
 mod jobs;
 mod lapse;
+mod large;
 mod manifest;
 mod merge;
 mod multi;
@@ -71,6 +72,7 @@ mod nth;
 mod open;
 mod options;
 mod pace;
+mod parts;
 mod patient;
 mod ranges;
 mod readout;
@@ -82,6 +84,7 @@ mod set;
 mod snapshot;
 mod sources;
 mod space;
+mod staged;
 mod stats;
 mod stream;
 mod sweep;
@@ -114,6 +117,7 @@ pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
+pub use staged::Staged;
 pub use stats::{PartitionShape, Stats};
 pub use validate::Validated;
 pub use value::Value;

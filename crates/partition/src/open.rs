@@ -10,11 +10,14 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::{Clock, FoundTime};
 use crate::compact::Background;
 use crate::directory;
+use crate::large::Large;
 use crate::manifest::Manifest;
 use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::pace::Progress;
+use crate::parts::{self, Collector, Parts};
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
+use crate::staged::Staged;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
 use crate::{Error, ErrorKind, Result};
@@ -80,7 +83,7 @@ impl PartitionSet {
 
         // As much as the frozen tables may be, which leave their memory to those that are active then.
         let pool = Arc::new(Pool::new(usize::try_from(options.memtable_bytes / 2).unwrap_or(usize::MAX)));
-        let mut opened = Vec::new();
+        let mut opened: Vec<OpenPart> = Vec::new();
         for partition in 0..manifest.partitions {
             opened.push(OpenPart::read(&vfs, dir, &manifest, partition, tree_options, &pool)?);
         }
@@ -92,18 +95,13 @@ impl PartitionSet {
                 let clock = Clock::new(FoundTime::default(), None);
                 OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
-            None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &opened, &mut report)?,
+            None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &mut opened, &mut report)?,
         };
         report.clean |= report.created;
         let mut partitions = Vec::new();
         let mut parts = Vec::new();
         for part in opened {
-            parts.push(Arc::new(PartVersion {
-                active: Layer::active(part.table, 0),
-                frozen: Vec::new(),
-                tree: part.tree,
-                dropped_ms: 0,
-            }));
+            parts.push(Arc::new(part.version));
             partitions.push(Partition {
                 pager: part.pager,
                 quiet: Mutex::new(()),
@@ -132,6 +130,7 @@ impl PartitionSet {
             counters: Counters::default(),
             clock: log.clock,
             evidence: Arc::default(),
+            large: Large::default(),
             ahead: AtomicBool::new(false),
             pool,
         };
@@ -158,7 +157,7 @@ impl OpenLog {
         manifest: &Manifest,
         options: &Options,
         router: Router,
-        opened: &[OpenPart],
+        opened: &mut [OpenPart],
         report: &mut OpenReport,
     ) -> Result<Self> {
         let (recovery, time) = replay(vfs, dir, manifest, options, router, opened, report)?;
@@ -169,7 +168,7 @@ impl OpenLog {
         }
         let wal = recovery.into_wal()?;
         if !clean {
-            for part in opened {
+            for part in opened.iter() {
                 part.pager.secure()?;
             }
         }
@@ -180,9 +179,9 @@ impl OpenLog {
 /// A partition as it was read from disk.
 struct OpenPart {
     pager: Pager,
-    tree: Tree,
     checkpoint: Checkpoint,
-    table: Arc<Memtable>,
+    /// Its tree, and what is replayed over it.
+    version: PartVersion,
 }
 
 impl OpenPart {
@@ -199,8 +198,9 @@ impl OpenPart {
         let snapshot = pager.snapshot();
         let checkpoint = Checkpoint::decode(snapshot.user(), &path)?;
         let tree = Tree::open(snapshot, 0, options)?;
-        let table = Arc::new(Memtable::with_pool(pool.clone()));
-        Ok(Self { pager, tree, checkpoint, table })
+        let active = Layer::active(Arc::new(Memtable::with_pool(pool.clone())), 0);
+        let version = PartVersion { active, frozen: Vec::new(), tree, dropped_ms: 0 };
+        Ok(Self { pager, checkpoint, version })
     }
 }
 
@@ -211,7 +211,7 @@ fn replay(
     manifest: &Manifest,
     options: &Options,
     router: Router,
-    parts: &[OpenPart],
+    parts: &mut [OpenPart],
     report: &mut OpenReport,
 ) -> Result<(Recovery, FoundTime)> {
     let checkpoints = || parts.iter().map(|p| p.checkpoint);
@@ -224,22 +224,41 @@ fn replay(
     let mut replayed = 0;
     let stated_ms = checkpoints().map(|c| c.mark_ms).max().unwrap_or_default();
     let mut time = FoundTime { stated_ms, ..FoundTime::default() };
+    let mut collector = Collector::default();
+    let mut before = known.applied_min;
     let mut each = |record: Record<'_>| -> Result<()> {
-        if record.kind == RecordKind::Commit {
-            // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
-            // of the large ones has to be given.
-            let most = record.payload.len() as u64 * 2;
-            if !parts.iter().all(|part| part.table.has_room(most)) {
-                return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
+        let before = std::mem::replace(&mut before, record.lsn);
+        let corrupt = |what: &str| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0));
+        let says = match record.kind {
+            RecordKind::Commit => {
+                // The smallest write takes eight times as much in a memtable as in the log, a quarter of what the smallest
+                // of the large ones has to be given.
+                let most = record.payload.len() as u64 * 2;
+                if !parts.iter().all(|part| part.version.active.table.has_room(most)) {
+                    return Err(Error::new(ErrorKind::Full, too_long(&wal_dir, record.lsn)));
+                }
+                let ops = batch::decode(record.payload).map_err(corrupt)?;
+                apply(record.lsn, ops, router, parts)
             }
-            let says = apply(record, router, parts)
-                .map_err(|what| Error::corrupt(&wal_dir, format!("record {}: {what}", record.lsn.0)))?;
-            // A mark of time is no write: an orderly end leaves the last ones in the log.
-            replayed += u64::from(says != Says::Time);
-            if says != Says::Plain {
-                time.is_used = true;
-                time.replayed_ms = time.replayed_ms.max(record.time_ms);
+            // A planted fault takes parts for commits.
+            RecordKind::Part if mutant("partition.parts-without-commit") => {
+                let ops = parts::ops(record.payload).map_err(corrupt)?;
+                apply(record.lsn, ops, router, parts)
             }
+            RecordKind::Part => return collector.part(record.lsn, before, record.payload).map_err(corrupt),
+            RecordKind::PartCommit => {
+                let Some(complete) = collector.complete(record.payload, known.applied_min).map_err(corrupt)? else {
+                    return Ok(());
+                };
+                apply_large(record.lsn, before, complete, router, parts).map_err(|e| corrupt(&e))?
+            }
+            _ => return Ok(()),
+        };
+        // A mark of time is no write: an orderly end leaves the last ones in the log.
+        replayed += u64::from(says != Says::Time);
+        if says != Says::Plain {
+            time.is_used = true;
+            time.replayed_ms = time.replayed_ms.max(record.time_ms);
         }
         Ok(())
     };
@@ -276,17 +295,42 @@ enum Says {
     Time,
 }
 
+/// Puts the tables of a large commit above what was replayed so far, in those partitions whose tree does not have it.
+fn apply_large(
+    lsn: Lsn,
+    last: Lsn,
+    complete: Parts,
+    router: Router,
+    parts: &mut [OpenPart],
+) -> std::result::Result<Says, String> {
+    let pool = Arc::new(Pool::new(0));
+    // What the log has was accepted once: no key is longer than a page.
+    let mut staged = Staged::new(router, usize::MAX, pool.clone());
+    for payload in complete.payloads {
+        for op in parts::ops(&payload)? {
+            staged.write(&op).map_err(|e| e.to_string())?;
+        }
+    }
+    let says = if staged.expires() { Says::Expiring } else { Says::Plain };
+    for (partition, table) in staged.seal(lsn) {
+        let part = &mut parts[partition];
+        if part.checkpoint.applied < lsn {
+            let empty = Arc::new(Memtable::with_pool(pool.clone()));
+            part.version.lay(table, empty, last, lsn, complete.before);
+        }
+    }
+    Ok(says)
+}
+
 /// Puts a record's writes into the memtables of those partitions whose tree does not have it.
-fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result::Result<Says, &'static str> {
-    let Record { lsn, payload, .. } = record;
+fn apply(lsn: Lsn, ops: Vec<Op<'_>>, router: Router, parts: &[OpenPart]) -> Says {
     let lacks = |part: &&OpenPart| part.checkpoint.applied < lsn;
     let insert = |key: &[u8], entry: Entry<'_>| {
         let hash = router.hash(key);
         if let Some(part) = Some(&parts[router.partition_of_hash(hash)]).filter(lacks) {
-            part.table.insert(hash, key, lsn.0, entry);
+            part.version.active.table.insert(hash, key, lsn.0, entry);
         }
     };
-    let ops = batch::decode(payload)?;
     let says = match ops.is_empty() {
         true => Says::Time,
         false if ops.iter().any(|op| matches!(op, Op::PutUntil(..))) => Says::Expiring,
@@ -299,7 +343,7 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
             Op::DeleteRange(..) if mutant("partition.replay-without-ranges") => {}
             Op::DeleteRange(start, end) => {
                 for part in parts.iter().filter(lacks) {
-                    part.table.delete_range(start, end, lsn.0);
+                    part.version.active.table.delete_range(start, end, lsn.0);
                 }
             }
             Op::Put(key, value) => insert(key, Entry::Value(value)),
@@ -307,5 +351,5 @@ fn apply(record: Record<'_>, router: Router, parts: &[OpenPart]) -> std::result:
             Op::Delete(key) => insert(key, Entry::Tombstone),
         }
     }
-    Ok(says)
+    says
 }

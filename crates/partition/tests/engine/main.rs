@@ -6,6 +6,7 @@ mod commits;
 mod damage;
 mod directories;
 mod expiry;
+mod large;
 mod merges;
 mod reads;
 mod recovery;
