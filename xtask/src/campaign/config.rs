@@ -27,6 +27,8 @@ pub struct Setup {
     pub filter_bits: u32,
     /// Seed of the routing hash.
     pub hash_seed: u64,
+    /// Bytes of a batch from which on it is a large one; `None`: as by default, which no workload reaches.
+    pub large_bytes: Option<u64>,
 }
 
 /// Everything tiny: every mechanism runs all the time.
@@ -40,12 +42,13 @@ pub const TINY: Setup = Setup {
     chunk_bytes: 4 << 10,
     filter_bits: 10,
     hash_seed: 1,
+    large_bytes: None,
 };
 
 /// One partition.
 pub const ONE: Setup = Setup { name: "one", partitions: 1, hash_seed: 2, ..TINY };
 
-/// Four partitions of large pages.
+/// Four partitions of large pages. Many a batch is a large one.
 pub const WIDE: Setup = Setup {
     name: "wide",
     partitions: 4,
@@ -56,6 +59,7 @@ pub const WIDE: Setup = Setup {
     chunk_bytes: 16 << 10,
     filter_bits: 11,
     hash_seed: 3,
+    large_bytes: Some(1200),
 };
 
 /// One partition of large pages, no filters, a memtable that seldom fills.
@@ -66,13 +70,22 @@ pub const ROOMY: Setup = Setup {
     log_limit_bytes: 4 << 20,
     filter_bits: 0,
     hash_seed: 4,
+    large_bytes: None,
     ..WIDE
 };
 
 /// Many partitions, room in memory, and little log: partitions without entries hold it back, and their positions are
-/// advanced all the time, while others have commits that are not durable yet.
-pub const SCANT: Setup =
-    Setup { name: "scant", partitions: 6, memtable_bytes: 512 << 10, log_limit_bytes: 9 << 10, hash_seed: 5, ..TINY };
+/// advanced all the time, while others have commits that are not durable yet. Some batches are larger than a third of that log, and
+/// go there in parts.
+pub const SCANT: Setup = Setup {
+    name: "scant",
+    partitions: 6,
+    memtable_bytes: 512 << 10,
+    log_limit_bytes: 9 << 10,
+    hash_seed: 5,
+    large_bytes: Some(3000),
+    ..TINY
+};
 
 /// All of them.
 pub const ALL: &[Setup] = &[TINY, ONE, WIDE, ROOMY, SCANT];
@@ -95,6 +108,7 @@ impl Setup {
         options.chunk_bytes = self.chunk_bytes;
         options.filter_bits_per_key = self.filter_bits;
         options.idle_ms = 10_000;
+        options.large_bytes = self.large_bytes;
         options.create = create;
         options
     }
@@ -110,6 +124,7 @@ impl Setup {
             .log_limit(self.log_limit_bytes)
             .merge_chunk(self.chunk_bytes)
             .bits_per_key(self.filter_bits);
+        let builder = self.large_bytes.into_iter().fold(builder, halodb::Builder::large_from);
         match create {
             Create::IfMissing => builder,
             Create::Never => builder.existing(),
