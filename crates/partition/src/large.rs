@@ -47,7 +47,7 @@ const MOST_FROZEN: usize = 8;
 /// The large commit that is on its way into the log.
 #[derive(Debug)]
 pub(crate) struct Large {
-    /// Held from before the first part until the end.
+    /// Held from before the first part until it is decided.
     alone: Mutex<()>,
     /// The last record in front of the first part of one that is undecided; `u64::MAX`: there is none.
     holds: AtomicU64,
@@ -140,7 +140,7 @@ impl PartitionSet {
         shared.ensure_writable()?;
         shared.begin_commit(staged.expires(), now_ms)?;
         let touched = staged.touched();
-        let _alone = shared.large.alone.lock();
+        let alone = shared.large.alone.lock();
         shared.reserve_layers(&touched)?;
         let mut parts: Option<Written<'_>> = None;
         loop {
@@ -178,6 +178,8 @@ impl PartitionSet {
             if let Some((payload, now_ms)) = written.late.take() {
                 shared.append_part(written, payload, now_ms)?;
             }
+            // The next one may write its parts while this one waits for its disk.
+            drop((parts.take(), alone));
             for &partition in &touched {
                 shared.partitions[partition].last_write_ms.store(now_ms, Ordering::Relaxed);
             }
