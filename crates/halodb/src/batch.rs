@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use halodb_partition as partition;
+use halodb_partition::{self as partition, Op, Staged};
 use halodb_wal::Durability;
 
 use crate::keyspace::{Member, half_open};
@@ -14,8 +14,10 @@ use crate::{Commit, Error, ErrorKind, Keyspace, Result, Ttl};
 
 /// Writes that apply whole or not at all, whatever happens: no reader and no crash ever shows a part of them.
 ///
-/// Of several writes to one key the last one counts. The batch is kept in memory, and becomes one record of the log;
-/// keep it well below the size of the memtables ([`Builder::memtable`](crate::Builder::memtable)).
+/// Of several writes to one key the last one counts. The batch is kept in memory until it is committed and then merged, once, and
+/// may be larger than the memtables and the log limit: above a quarter of the memtables
+/// ([`Builder::memtable`](crate::Builder::memtable)), at most 32 MiB, it gets a memtable of its own as it grows, and goes to the log in pieces
+/// when it is committed.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -49,6 +51,9 @@ pub struct Batch {
     /// The named keyspaces that it writes to.
     members: Vec<Arc<Member>>,
     inner: partition::Batch,
+    /// All of it, once it has become large; then `inner` is empty.
+    staged: Option<Staged>,
+    large_bytes: usize,
     durability: Durability,
     /// The first invalid key or value, reported by `commit`.
     invalid: Option<Error>,
@@ -57,7 +62,31 @@ pub struct Batch {
 impl Batch {
     pub(crate) fn new(keys: Keyspace) -> Self {
         let durability = keys.inner.durability;
-        Batch { keys, members: Vec::new(), inner: partition::Batch::new(), durability, invalid: None }
+        let large_bytes = usize::try_from(keys.inner.engine.set.large_bytes()).unwrap_or(usize::MAX);
+        let (members, inner) = (Vec::new(), partition::Batch::new());
+        Batch { keys, members, inner, staged: None, large_bytes, durability, invalid: None }
+    }
+
+    fn write(&mut self, op: &Op<'_>) {
+        let written = match &mut self.staged {
+            Some(staged) => staged.write(op),
+            None => {
+                self.inner.write(op);
+                if self.inner.len_bytes() > self.large_bytes { self.stage() } else { Ok(()) }
+            }
+        };
+        if let Err(error) = written {
+            self.refuse(error.into());
+        }
+    }
+
+    /// From now on the batch is a large one.
+    #[cold]
+    fn stage(&mut self) -> partition::Result<()> {
+        let mut staged = self.keys.inner.engine.set.stage();
+        staged.add(&std::mem::take(&mut self.inner))?;
+        self.staged = Some(staged);
+        Ok(())
     }
 
     /// Sets a key. An illegal key or value is reported by [`commit`](Batch::commit).
@@ -95,7 +124,8 @@ impl Batch {
             return self;
         };
         match self.keys.id.encode(key.as_ref()).and_then(|key| check_value(value).map(|()| key)) {
-            Ok(key) => self.inner.put_until(key.as_bytes(), value, at_ms),
+            Ok(key) if at_ms == 0 => self.write(&Op::Put(key.as_bytes(), value)),
+            Ok(key) => self.write(&Op::PutUntil(key.as_bytes(), value, at_ms)),
             Err(error) => self.refuse(error),
         }
         self.enlist_own();
@@ -165,28 +195,28 @@ impl Batch {
     pub fn delete_range<K: AsRef<[u8]>>(mut self, range: impl RangeBounds<K>) -> Self {
         if let Some(span) = Span::of(self.keys.id, range) {
             let (start, end) = half_open(&span);
-            self.inner.delete_range(&start, end.as_deref());
+            self.write(&Op::DeleteRange(&start, end.as_deref()));
             self.enlist_own();
         }
         self
     }
 
-    fn add_put(&mut self, id: SpaceId, key: &[u8], value: &[u8]) {
+    pub(crate) fn add_put(&mut self, id: SpaceId, key: &[u8], value: &[u8]) {
         match id.encode(key).and_then(|key| check_value(value).map(|()| key)) {
-            Ok(key) => self.inner.put(key.as_bytes(), value),
+            Ok(key) => self.write(&Op::Put(key.as_bytes(), value)),
             Err(error) => self.refuse(error),
         }
     }
 
     fn add_delete(&mut self, id: SpaceId, key: &[u8]) {
         match id.encode(key) {
-            Ok(key) => self.inner.delete(key.as_bytes()),
+            Ok(key) => self.write(&Op::Delete(key.as_bytes())),
             Err(error) => self.refuse(error),
         }
     }
 
     /// Remembers that the batch writes to the keyspace that gave it, which must be there when it is committed.
-    fn enlist_own(&mut self) {
+    pub(crate) fn enlist_own(&mut self) {
         if let Some(member) = self.keys.member() {
             let member = Arc::clone(member);
             self.enlist_member(&member);
@@ -233,7 +263,7 @@ impl Batch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.inner.len()
+        self.staged.as_ref().map_or(self.inner.len(), Staged::len)
     }
 
     /// Whether there is none.
@@ -245,10 +275,10 @@ impl Batch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes that it takes in the log.
+    /// Bytes that it takes in the log, of a large one about.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -257,7 +287,13 @@ impl Batch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len_bytes(&self) -> usize {
-        self.inner.len_bytes()
+        let of_large = |staged: &Staged| usize::try_from(staged.len_bytes()).unwrap_or(usize::MAX);
+        self.staged.as_ref().map_or_else(|| self.inner.len_bytes(), of_large)
+    }
+
+    /// What has been refused so far.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.invalid.take().map_or(Ok(()), Err)
     }
 
     /// Commits: when it returns, the writes are visible, and as durable as asked for. An empty batch writes nothing and
@@ -278,9 +314,10 @@ impl Batch {
     /// `InvalidInput` for the first illegal key or value that was put in; nothing was written then. Otherwise those of
     /// [`Keyspace::put`].
     pub fn commit(self) -> Result<Commit> {
-        match self.invalid {
-            Some(error) => Err(error),
-            None => self.keys.inner.commit(&self.inner, &self.members, self.durability),
+        match (self.invalid, self.staged) {
+            (Some(error), _) => Err(error),
+            (None, Some(mut staged)) => self.keys.inner.commit_staged(&mut staged, &self.members, self.durability),
+            (None, None) => self.keys.inner.commit(&self.inner, &self.members, self.durability),
         }
     }
 

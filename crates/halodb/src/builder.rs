@@ -183,6 +183,14 @@ impl Builder {
         self
     }
 
+    /// Bytes from which on a batch or transaction is a large one: it goes to the log in pieces, and has a memtable of its
+    /// own. For tests that want many of them; leave it alone otherwise. Default: a quarter of [`Builder::memtable`], at least 1 MiB and at
+    /// most 32 MiB.
+    pub fn large_from(mut self, bytes: u64) -> Self {
+        self.settings.large_bytes = Some(bytes);
+        self
+    }
+
     /// Fails with [`NotFound`](ErrorKind::NotFound) if there is no database, instead of creating one.
     pub fn existing(mut self) -> Self {
         self.create = Create::Never;

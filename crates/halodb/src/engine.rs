@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use halodb_partition::{
-    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Validated,
+    self as partition, Durability, Expect, Job, Lsn, Outcome, PartitionSet, ReadSet, Removal, Staged, Validated,
 };
 
 use crate::clock;
@@ -86,7 +86,7 @@ impl Engine {
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
         let lsn = self.gate.when_room(|| self.set.commit(batch, level, self.now_ms()))?;
-        self.committed(batch);
+        self.committed(batch.len_bytes() as u64);
         Ok(lsn)
     }
 
@@ -99,7 +99,7 @@ impl Engine {
     ) -> Result<Outcome> {
         let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms()))?;
         if let Outcome::Committed(_) = outcome {
-            self.committed(batch);
+            self.committed(batch.len_bytes() as u64);
         }
         Ok(outcome)
     }
@@ -114,7 +114,39 @@ impl Engine {
     ) -> Result<Validated> {
         let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
         if let Validated::Committed(_) = answer {
-            self.committed(batch);
+            self.committed(batch.len_bytes() as u64);
+        }
+        Ok(answer)
+    }
+
+    /// As [`Engine::commit_if`], of a large batch.
+    pub(crate) fn commit_staged(
+        &self,
+        staged: &mut Staged,
+        conditions: &[(&[u8], Expect)],
+        level: Durability,
+    ) -> Result<Outcome> {
+        let bytes = staged.len_bytes();
+        let outcome = self.gate.when_room(|| self.set.commit_staged(staged, conditions, level, self.now_ms()))?;
+        if let Outcome::Committed(_) = outcome {
+            self.committed(bytes);
+        }
+        Ok(outcome)
+    }
+
+    /// As [`Engine::commit_validated`], of large transactions.
+    pub(crate) fn commit_staged_validated(
+        &self,
+        staged: &mut Staged,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        let bytes = staged.len_bytes();
+        let attempt = || self.set.commit_staged_validated(staged, snapshot, reads, level, self.now_ms());
+        let answer = self.gate.when_room(attempt)?;
+        if let Validated::Committed(_) = answer {
+            self.committed(bytes);
         }
         Ok(answer)
     }
@@ -130,17 +162,16 @@ impl Engine {
     }
 
     /// After each commit: the workers hear of it, and a writer that is ahead of them waits a moment.
-    fn committed(&self, batch: &partition::Batch) {
-        self.announce(batch);
+    fn committed(&self, bytes: u64) {
+        self.announce(bytes);
         if self.set.is_ahead() {
-            let share = batch.len_bytes() as f64 / self.large_bytes as f64;
+            let share = bytes as f64 / self.large_bytes as f64;
             self.gate.slow_down(|| self.set.is_ahead(), SLOWED + SLOWED_IF_LARGE.mul_f64(share.min(1.0)));
         }
     }
 
     /// Wakes the workers when enough was written for them to have something to do.
-    pub(crate) fn announce(&self, batch: &partition::Batch) {
-        let bytes = batch.len_bytes() as u64;
+    fn announce(&self, bytes: u64) {
         if self.unannounced.fetch_add(bytes, Ordering::Relaxed) + bytes >= self.announce_bytes {
             self.unannounced.store(0, Ordering::Relaxed);
             self.gate.wake();

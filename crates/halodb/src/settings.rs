@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) idle: Option<Duration>,
     pub(crate) compact_percent: Option<u32>,
     pub(crate) sweep: Option<Duration>,
+    /// Only from the builder: for tests.
+    pub(crate) large_bytes: Option<u64>,
 }
 
 /// What a database is opened with.
@@ -67,6 +69,7 @@ impl From<&Loaded> for Settings {
             idle: Some(config.merge.idle),
             compact_percent: Some(config.merge.compact),
             sweep: Some(config.ttl.sweep),
+            large_bytes: None,
         }
     }
 }
@@ -88,6 +91,7 @@ impl Settings {
             idle: self.idle.or(below.idle),
             compact_percent: self.compact_percent.or(below.compact_percent),
             sweep: self.sweep.or(below.sweep),
+            large_bytes: self.large_bytes.or(below.large_bytes),
         }
     }
 
@@ -100,6 +104,7 @@ impl Settings {
         options.partitions = self.partitions;
         options.page_size = self.page_size;
         options.create = create;
+        options.large_bytes = self.large_bytes;
         set(&mut options.memtable_bytes, self.memtable_bytes);
         set(&mut options.log_limit_bytes, self.log_limit_bytes);
         set(&mut options.segment_bytes, self.segment_bytes);

@@ -227,6 +227,8 @@ pub(crate) struct Arena<W> {
     stretches: List<Stretch>,
     /// A [`Mark`]: stretch and position.
     tail: AtomicU64,
+    /// The number of the records that were written without one (0: they have none yet).
+    sealed: AtomicU64,
     marks: Marks,
     pool: Arc<Pool>,
     writer: Mutex<(Room, W)>,
@@ -251,6 +253,7 @@ impl<W> Arena<W> {
             chunks: List::new(),
             stretches: List::new(),
             tail: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
             marks: Marks::default(),
             pool,
             writer: Mutex::new((Room::default(), of_writer)),
@@ -264,12 +267,20 @@ impl<W> Arena<W> {
         let (view, at) = self.locate(pos);
         // SAFETY: by points 1 and 2 of the head of this file the record happened before and is never written to again;
         // by point 3 its memory lives as long as the borrow of the arena. The body is within the same record.
-        let (header, body) = unsafe {
+        let (mut header, body) = unsafe {
             let header = view.read(at, HEADER_LEN).first_chunk().expect("as long as was asked for");
             let header = Header::decode(header);
             (header, view.read(at + HEADER_LEN, header.body_len()))
         };
+        if header.seq == 0 {
+            header.seq = self.sealed.load(Ordering::Acquire);
+        }
         Record { header, body }
+    }
+
+    /// Gives a number to the records that have none. Only for an arena that nobody else reads yet.
+    pub(crate) fn seal(&self, seq: u64) {
+        self.sealed.store(seq, Ordering::Release);
     }
 
     /// Asks for the lines where a record begins: its header, its key, and some of its value.

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::arena::{Arena, Bytes, Pos, Writer};
+use crate::arena::{Arena, Bytes, Mark, Pos, Writer};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Found, Life, RangeDelete};
 use crate::index::{Growth, Index};
@@ -102,6 +102,26 @@ impl Memtable {
         let writer = self.arena.writer();
         self.ranges.push(range);
         self.count(&writer, seq, size::range_delete_bytes(start, end), 1);
+    }
+
+    /// Gives the sequence number `seq` to all writes that were made with number 0. Before, they are to nobody but their
+    /// writer; so a table can be filled while its number is not known yet. O(1).
+    ///
+    /// The caller lets nobody else read the table before, and lets it be read only by ways that make this call visible.
+    ///
+    /// # Panics
+    /// If `seq` is 0.
+    pub fn seal(&self, seq: u64) {
+        assert_ne!(seq, 0, "0 stands for a number that is not known yet");
+        let writer = self.arena.writer();
+        self.arena.seal(seq);
+        self.count(&writer, seq, 0, 0);
+    }
+
+    /// Tells every write of a key in the order of arrival, range deletes not among them, until `each` says no. O(writes),
+    /// without a lock.
+    pub fn writes(&self, mut each: impl FnMut(&[u8], Entry<'_>) -> bool) {
+        self.arena.between_while(Mark::default(), self.arena.mark(), |_, record| each(record.key(), record.entry()));
     }
 
     /// Whether writes of so many bytes, accounted as in [`Memtable::size_bytes`], find room for certain. A table holds 4 GiB

@@ -214,3 +214,33 @@ fn debug_output_does_not_print_the_content() {
     insert(&table, b"secret", 7, value("v"));
     assert_eq!(format!("{table:?}"), "Memtable { versions: 1, size_bytes: 59, last_seq: 7, .. }");
 }
+
+#[test]
+fn writes_without_a_number_have_the_one_that_the_table_is_sealed_with() {
+    let table = Arc::new(Memtable::new());
+    insert(&table, b"a", 0, value("1"));
+    insert(&table, b"a", 0, value("2"));
+    insert(&table, b"b", 0, Entry::Tombstone);
+    assert_eq!(table.last_seq(), 0);
+    let mut told = Vec::new();
+    table.writes(|key, entry| {
+        told.push((key.to_vec(), entry.value().map(<[u8]>::to_vec)));
+        told.len() < 3
+    });
+    let write = |key: &str, value: Option<&str>| (key.as_bytes().to_vec(), value.map(|v| v.as_bytes().to_vec()));
+    assert_eq!(told, [write("a", Some("1")), write("a", Some("2")), write("b", None)]);
+
+    table.delete_range(b"a", None, 7);
+    table.seal(7);
+    assert_eq!(table.last_seq(), 7);
+    check(get(&table, b"a", 6), "nothing");
+    check(get(&table, b"a", 7), "7=2");
+    check(get(&table, b"b", 9), "7 deleted");
+    check(get(&table, b"c", 7), "7 deleted");
+    let mut cursor = table.cursor(6);
+    cursor.seek_first();
+    assert_eq!(cursor.key(), None);
+    let mut cursor = table.cursor(7);
+    cursor.seek_first();
+    assert_eq!(cursor.found().map(|found| found.seq), Some(7));
+}

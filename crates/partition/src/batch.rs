@@ -128,6 +128,16 @@ impl Batch {
         self.range_count += 1;
     }
 
+    /// Adds a write.
+    pub fn write(&mut self, op: &Op<'_>) {
+        match *op {
+            Op::Put(key, value) => self.put(key, value),
+            Op::PutUntil(key, value, at_ms) => self.put_until(key, value, at_ms),
+            Op::Delete(key) => self.delete(key),
+            Op::DeleteRange(start, end) => self.delete_range(start, end),
+        }
+    }
+
     /// The number of writes in it.
     pub fn len(&self) -> usize {
         self.range_count + self.entry_count
@@ -155,14 +165,40 @@ impl Batch {
         ops
     }
 
+    /// Calls `each` for the writes in the order in which they take effect, without a list of them.
+    pub(crate) fn each_op<E>(
+        &self,
+        mut each: impl FnMut(Op<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        for bytes in [&self.ranges, &self.entries] {
+            let mut decoder = Decoder { bytes };
+            while !decoder.bytes.is_empty() {
+                each(decoder.op().expect("a batch holds what it encoded itself"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything out, and keeps the memory for more.
+    pub(crate) fn clear(&mut self) {
+        self.ranges.clear();
+        self.entries.clear();
+        (self.range_count, self.entry_count, self.expires) = (0, 0, false);
+    }
+
     /// The payload of the commit record.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len_bytes());
-        put_varint(&mut out, self.range_count as u64);
-        out.extend_from_slice(&self.ranges);
-        put_varint(&mut out, self.entry_count as u64);
-        out.extend_from_slice(&self.entries);
+        self.encode_to(&mut out);
         out
+    }
+
+    /// As [`Batch::encode`], behind what is there.
+    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.range_count as u64);
+        out.extend_from_slice(&self.ranges);
+        put_varint(out, self.entry_count as u64);
+        out.extend_from_slice(&self.entries);
     }
 }
 
@@ -184,6 +220,13 @@ pub fn decode(payload: &[u8]) -> std::result::Result<Vec<Op<'_>>, &'static str> 
         }
     }
     if decoder.bytes.is_empty() { Ok(ops) } else { Err("bytes after the last entry") }
+}
+
+/// A varint at the beginning of some bytes, and what follows it.
+pub(crate) fn split_varint(bytes: &[u8]) -> std::result::Result<(u64, &[u8]), &'static str> {
+    let mut decoder = Decoder { bytes };
+    let value = decoder.varint()?;
+    Ok((value, decoder.bytes))
 }
 
 struct Decoder<'a> {
@@ -246,7 +289,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -260,17 +303,21 @@ fn varint_len(value: usize) -> usize {
 
 /// Refuses keys and values that no tree could hold, before anything is logged.
 pub(crate) fn validate(ops: &[Op<'_>], max_key: usize) -> Result<()> {
-    for op in ops {
-        let (Op::Put(key, _) | Op::PutUntil(key, ..) | Op::Delete(key) | Op::DeleteRange(key, _)) = op;
-        if !matches!(op, Op::DeleteRange(..)) && (key.is_empty() || key.len() > max_key) {
-            return Err(Error::invalid(format!("a key of {} bytes: a key has 1 to {max_key} bytes", key.len())));
-        }
-        if let Op::Put(_, value) | Op::PutUntil(_, value, _) = op
-            && value.len() > halodb_btree::MAX_VALUE_LEN
-        {
-            let limit = halodb_btree::MAX_VALUE_LEN;
-            return Err(Error::invalid(format!("a value of {} bytes: the limit is {limit} bytes", value.len())));
-        }
+    ops.iter().try_for_each(|op| validate_op(op, max_key))
+}
+
+/// As [`validate`], one write.
+#[inline]
+pub(crate) fn validate_op(op: &Op<'_>, max_key: usize) -> Result<()> {
+    let (Op::Put(key, _) | Op::PutUntil(key, ..) | Op::Delete(key) | Op::DeleteRange(key, _)) = op;
+    if !matches!(op, Op::DeleteRange(..)) && (key.is_empty() || key.len() > max_key) {
+        return Err(Error::invalid(format!("a key of {} bytes: a key has 1 to {max_key} bytes", key.len())));
+    }
+    if let Op::Put(_, value) | Op::PutUntil(_, value, _) = op
+        && value.len() > halodb_btree::MAX_VALUE_LEN
+    {
+        let limit = halodb_btree::MAX_VALUE_LEN;
+        return Err(Error::invalid(format!("a value of {} bytes: the limit is {limit} bytes", value.len())));
     }
     Ok(())
 }

@@ -105,9 +105,10 @@ impl Clock {
 }
 
 impl Shared {
-    /// Before a commit at `now_ms`: lets time go on, and sees to it that there is time at all before the first entry expires.
-    pub(crate) fn begin_commit(&self, batch: &Batch, now_ms: u64) -> Result<()> {
-        if batch.expires() && (!self.clock.is_used() || self.clock.ends_before(now_ms)) {
+    /// Before a commit at `now_ms`, of entries one of which expires or not: lets time go on, and sees to it that there is time at
+    /// all before the first entry expires.
+    pub(crate) fn begin_commit(&self, expires: bool, now_ms: u64) -> Result<()> {
+        if expires && (!self.clock.is_used() || self.clock.ends_before(now_ms)) {
             self.make_mark(now_ms, now_ms)?;
         }
         self.clock.advance(now_ms);

@@ -62,7 +62,7 @@ impl Shared {
         for partition in 0..self.partitions.len() {
             // What is frozen, and what is active: each round sees at least one of them through, by this thread or
             // by another one that was faster.
-            for _ in 0..2 {
+            for _ in 0..=self.versions.load().parts[partition].frozen.len().max(1) {
                 if self.versions.load().parts[partition].has_unmerged() {
                     self.freeze_if_nothing_is(partition);
                     self.merge_oldest(partition)?;

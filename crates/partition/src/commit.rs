@@ -140,11 +140,15 @@ impl PartitionSet {
     ) -> Result<(Outcome, Option<Snapshot>)> {
         let shared = &*self.shared;
         shared.ensure_writable()?;
+        if pin == Pin::Nothing && batch.len_bytes() as u64 > shared.large_bytes() {
+            let mut staged = shared.stage_batch(batch)?;
+            return Ok((self.commit_staged(&mut staged, conditions, level, now_ms)?, None));
+        }
         let ops = batch.ops();
         batch::validate(&ops, shared.max_key_len())?;
         let prepared = Prepared::new(shared, &ops);
         drop(ops);
-        shared.begin_commit(batch, now_ms)?;
+        shared.begin_commit(batch.expires(), now_ms)?;
         let payload = Payload::new(batch.encode());
         loop {
             shared.reserve_memory(&prepared.touched)?;
@@ -249,15 +253,15 @@ impl<'b> Routed<'b> {
     }
 }
 
-struct Judged {
-    failed: Option<usize>,
+pub(crate) struct Judged {
+    pub(crate) failed: Option<usize>,
     /// The youngest entry that the judgement rests on.
-    depends_on: Lsn,
+    pub(crate) depends_on: Lsn,
 }
 
 /// Judges conditions in the section: what is younger than the snapshot is in the memtables, visible or not; and what has
 /// expired by now is absent.
-fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[Life]) -> Judged {
+pub(crate) fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[Life]) -> Judged {
     let now_ms = shared.clock.now_ms();
     let mut judged = Judged { failed: None, depends_on: Lsn(0) };
     for (i, ((key, expect), before)) in conditions.iter().zip(present).enumerate() {
@@ -281,7 +285,7 @@ fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], 
 impl Shared {
     /// Waits until the entry with this number, visible or not when it was looked at, is settled and as durable as `level`
     /// says: an answer that rests on it must not be taken back by what the caller asked to survive.
-    fn await_durable(&self, lsn: Lsn, level: Durability) -> Result<()> {
+    pub(crate) fn await_durable(&self, lsn: Lsn, level: Durability) -> Result<()> {
         if lsn == Lsn(0) {
             // The answer rests on a tree, and so on what is durable.
             return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::backup_file::{BackupReport, Seal};
 use crate::checkpoint::Checkpoint;
+use crate::parts::PartCommit;
 use crate::{Batch, Manifest};
 use halodb_wal::Lsn;
 
@@ -40,6 +41,20 @@ fn a_batch_is_written_as_documented() {
     batch.delete(b"pear");
     batch.put_until(b"plum", b"for a day", 1_700_086_400_000);
     check(&batch.encode(), include_str!("../testdata/batch.hex"));
+}
+
+#[test]
+fn the_parts_of_a_large_commit_are_written_as_documented() {
+    let (mut first, mut second) = (Batch::new(), Batch::new());
+    first.put(b"apple", b"a fruit");
+    second.delete(b"pear");
+    let mut sum = PartCommit::default();
+    let payload = sum.part(&first);
+    sum.add(Lsn(2000), &payload);
+    let payload = sum.part(&second);
+    sum.add(Lsn(2001), &payload);
+    check(&payload, include_str!("../testdata/part.hex"));
+    check(&sum.encode(), include_str!("../testdata/part-commit.hex"));
 }
 
 #[test]

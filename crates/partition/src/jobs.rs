@@ -149,10 +149,15 @@ impl Shared {
         let positions: Vec<Lsn> =
             (0..self.partitions.len()).map(|p| self.findable_applied(p).unwrap_or(Lsn(u64::MAX))).collect();
         let least = *positions.iter().min()?;
+        // What a large commit alone holds back no merge gives free.
+        let reachable = self.wal.settled().min(self.large.holds());
+        if least >= self.large.holds() {
+            return None;
+        }
         let version = self.versions.load();
         let work = |p: usize| match version.parts[p].has_unmerged() {
             true => Some((p, Work::Merge)),
-            false => (least < self.wal.settled()).then_some((p, Work::Advance)),
+            false => (least < reachable).then_some((p, Work::Advance)),
         };
         self.unclaimed().filter(|&p| positions[p] == least).find_map(work)
     }

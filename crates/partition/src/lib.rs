@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `reads`,
+//! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `staged`, `parts`, `large` (writing much) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth`, `written` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
 //! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
@@ -64,6 +64,7 @@ mod golden;
 mod inspect;
 mod jobs;
 mod lapse;
+mod large;
 mod layer_edits;
 mod manifest;
 mod merge;
@@ -74,6 +75,7 @@ mod open;
 mod opening;
 mod options;
 mod pace;
+mod parts;
 mod patient;
 mod plan;
 mod ranges;
@@ -87,6 +89,7 @@ mod set;
 mod snapshot;
 mod sources;
 mod space;
+mod staged;
 mod stats;
 mod stream;
 mod sweep;
@@ -125,6 +128,7 @@ pub use salvage::{SalvageReport, salvage};
 pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
+pub use staged::Staged;
 pub use stats::{PartitionShape, Stats};
 pub use validate::Validated;
 pub use value::Value;

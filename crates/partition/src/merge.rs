@@ -80,7 +80,11 @@ impl Shared {
             seen = Some((keys, merged.pages_written));
             let finished = merged.merged_up_to.is_none();
             // Planted faults: a chunk's meta says that all is merged, or forgets how far the tree was.
-            let applied = if finished || mutant("partition.applied-early") { last } else { self.applied(partition)? };
+            let applied = if finished || mutant("partition.applied-early") {
+                last.min(self.claimable(partition)).max(self.applied(partition)?)
+            } else {
+                self.applied(partition)?
+            };
             let applied = if !finished && mutant("partition.applied-reset") { Lsn(0) } else { applied };
             let roots: Vec<_> = merged.root.into_iter().collect();
             let checkpoint = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() };
@@ -179,6 +183,21 @@ impl Shared {
         configured.min(sixteenth.max(MIN_CHUNK_PAGES)).max(1)
     }
 
+    /// How far in the log a partition's tree may claim to be at most: no farther than the parts of a large commit that is not
+    /// decided, or whose layer is above the one that is merged at the moment. So the log keeps them, and a replay meets
+    /// them all. What a tree has beyond its claim is replayed over it, which changes nothing.
+    fn claimable(&self, partition: usize) -> Lsn {
+        // A planted fault lets go of parts that are still needed.
+        if mutant("partition.claims-parts") {
+            return Lsn(u64::MAX);
+        }
+        // First those that are undecided: a decided one is in the version before it stops being undecided.
+        let undecided = self.large.holds();
+        let version = self.versions.load();
+        let above = version.parts[partition].frozen.iter().rev().skip(1);
+        above.map(|layer| layer.holds).fold(undecided, Lsn::min)
+    }
+
     /// How far the newest meta of a partition is.
     pub(crate) fn applied(&self, partition: usize) -> Result<Lsn> {
         let snapshot = self.partitions[partition].pager.snapshot();
@@ -245,7 +264,7 @@ impl Shared {
             let (settled, synced) = (self.wal.settled(), self.wal.synced());
             (if visible_will_do { settled } else { settled.min(synced) }, synced)
         };
-        let applied = applied.max(self.applied(partition)?);
+        let applied = applied.min(self.claimable(partition)).max(self.applied(partition)?);
         let user = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() }.encode();
         // Twice: one slot each.
         self.republish(partition, Some(&user))?;

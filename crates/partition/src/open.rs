@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::{Clock, FoundTime};
 use crate::compact::Background;
 use crate::directory;
+use crate::large::Large;
 use crate::manifest::Manifest;
 use crate::opening::Opening;
 use crate::options::{Create, Entropy, OpenReport, Options};
@@ -97,7 +98,7 @@ impl PartitionSet {
 
         // As much as the frozen tables may be, which leave their memory to those that are active then.
         let pool = Arc::new(Pool::new(usize::try_from(options.memtable_bytes / 2).unwrap_or(usize::MAX)));
-        let mut opened = Vec::new();
+        let mut opened: Vec<OpenPart> = Vec::new();
         for partition in 0..manifest.partitions {
             opened.push(OpenPart::read(&vfs, dir, &manifest, partition, tree_options, &pool)?);
         }
@@ -109,25 +110,13 @@ impl PartitionSet {
                 let clock = Clock::new(FoundTime::default(), None);
                 OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
-            None => OpenLog::recover(
-                &vfs,
-                dir,
-                &manifest,
-                &options,
-                Replay::new(dir, router, &opened, opening),
-                &mut report,
-            )?,
+            None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &mut opened, opening, &mut report)?,
         };
         report.clean |= report.created;
         let mut partitions = Vec::new();
         let mut parts = Vec::new();
         for part in opened {
-            parts.push(Arc::new(PartVersion {
-                active: Layer::active(part.table, 0),
-                frozen: Vec::new(),
-                tree: part.tree,
-                dropped_ms: 0,
-            }));
+            parts.push(Arc::new(part.version));
             partitions.push(Partition {
                 pager: part.pager,
                 quiet: Mutex::new(()),
@@ -156,6 +145,7 @@ impl PartitionSet {
             counters: Counters::default(),
             clock: log.clock,
             evidence: Arc::default(),
+            large: Large::default(),
             ahead: AtomicBool::new(false),
             pool,
         };
@@ -181,10 +171,12 @@ impl OpenLog {
         dir: &Path,
         manifest: &Manifest,
         options: &Options,
-        replay: Replay<'_>,
+        router: Router,
+        opened: &mut [OpenPart],
+        opening: Opening<'_>,
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let (opened, opening) = (replay.parts, replay.opening);
+        let replay = Replay::new(dir, router, opened, opening);
         let (recovery, time) = replay.run(vfs, directory::wal_options(manifest, options), report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
         let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
@@ -202,9 +194,9 @@ impl OpenLog {
 /// A partition as it was read from disk.
 pub(crate) struct OpenPart {
     pager: Pager,
-    tree: Tree,
     pub(crate) checkpoint: Checkpoint,
-    pub(crate) table: Arc<Memtable>,
+    /// Its tree, and what is replayed over it.
+    pub(crate) version: PartVersion,
 }
 
 impl OpenPart {
@@ -221,7 +213,8 @@ impl OpenPart {
         let snapshot = pager.snapshot();
         let checkpoint = Checkpoint::decode(snapshot.user(), &path)?;
         let tree = Tree::open(snapshot, 0, options)?;
-        let table = Arc::new(Memtable::with_pool(pool.clone()));
-        Ok(Self { pager, tree, checkpoint, table })
+        let active = Layer::active(Arc::new(Memtable::with_pool(pool.clone())), 0);
+        let version = PartVersion { active, frozen: Vec::new(), tree, dropped_ms: 0 };
+        Ok(Self { pager, checkpoint, version })
     }
 }

@@ -39,6 +39,9 @@ pub struct Options {
     /// Milliseconds between two looks at whether something has expired that is to be taken out of the trees; 0: nothing is,
     /// until it is written over. What has expired is absent at once in any case.
     pub sweep_ms: u64,
+    /// Bytes of a batch from which on it is logged in parts and gets a memtable of its own; `None`: a quarter of the memtables, at
+    /// least 1 MiB and at most 32 MiB. For tests, which make it tiny.
+    pub large_bytes: Option<u64>,
     /// What to do when the directory holds no database.
     pub create: Create,
 }
@@ -75,6 +78,7 @@ impl Default for Options {
             idle_ms: 10_000,
             compact_free_percent: 50,
             sweep_ms: 1000,
+            large_bytes: None,
             create: Create::IfMissing,
         }
     }

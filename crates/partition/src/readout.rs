@@ -13,6 +13,7 @@
 use crate::batch::{self, Op};
 use crate::directory;
 use crate::doctor::{Ailment, Diagnosis, Health, RESTORE, SALVAGE};
+use crate::parts::{self, Collector};
 use crate::patient::{OpenPart, Part, Patient};
 use crate::{Error, Options, Result};
 use halodb_btree::{Expiry, LostPart, leaf_entries};
@@ -205,12 +206,28 @@ impl Readout<'_> {
                             .notes
                             .push("The database was not closed in order; the next open replays its log.".into());
                     }
+                    let mut collector = Collector::default();
                     let mut each = |record: Record<'_>| -> Result<()> {
-                        if record.kind != RecordKind::Commit {
-                            return Ok(());
+                        let in_record = |what| not_decoded(&wal_dir, record.lsn, what);
+                        match record.kind {
+                            RecordKind::Commit => {
+                                report.records += 1;
+                                decode(&wal_dir, &record)?.iter().try_for_each(|op| sink.replay(op))
+                            }
+                            RecordKind::Part => {
+                                collector.part(record.lsn, record.lsn, record.payload).map_err(in_record)
+                            }
+                            RecordKind::PartCommit => {
+                                report.records += 1;
+                                let complete = collector.complete(record.payload, known.applied_min);
+                                let parts = complete.map_err(in_record)?.unwrap_or_default();
+                                parts.payloads.iter().try_for_each(|payload| {
+                                    let ops = parts::ops(payload).map_err(in_record)?;
+                                    ops.iter().try_for_each(|op| sink.replay(op))
+                                })
+                            }
+                            _ => Ok(()),
                         }
-                        report.records += 1;
-                        decode(&wal_dir, &record)?.iter().try_for_each(|op| sink.replay(op))
                     };
                     Wal::recover(patient.vfs.clone(), &wal_dir, options(), known, &mut each)?;
                     return Ok(());
@@ -297,12 +314,26 @@ impl Readout<'_> {
         let applied: Vec<Lsn> = parts.iter().map(|c| c.map_or(Lsn(0), |c| c.applied)).collect();
         let mut failed = Ok(());
         let mut records = 0;
+        let mut collector = Collector::default();
         pass(&mut |record| {
-            if failed.is_ok() && record.kind == RecordKind::Commit && record.lsn < until {
-                records += u64::from(record.lsn > needed_from);
-                failed = decode(&wal_dir, &record)
-                    .and_then(|ops| ops.iter().try_for_each(|op| self.replay_over(record.lsn, op, &applied, sink)));
+            if failed.is_err() || record.lsn >= until {
+                return;
             }
+            let in_record = |what| not_decoded(&wal_dir, record.lsn, what);
+            let mut replay = |ops: Vec<Op<'_>>| -> Result<()> {
+                ops.iter().try_for_each(|op| self.replay_over(record.lsn, op, &applied, sink))
+            };
+            failed = match record.kind {
+                RecordKind::Commit => decode(&wal_dir, &record).and_then(&mut replay),
+                RecordKind::Part => collector.part(record.lsn, record.lsn, record.payload).map_err(in_record),
+                RecordKind::PartCommit => collector.salvage(record.payload).map_err(in_record).and_then(|parts| {
+                    let ops = |payload| parts::ops(payload).map_err(in_record);
+                    parts.payloads.iter().try_for_each(|payload| ops(payload).and_then(&mut replay))
+                }),
+                _ => Ok(()),
+            };
+            let writes = matches!(record.kind, RecordKind::Commit | RecordKind::PartCommit);
+            records += u64::from(writes && record.lsn > needed_from);
         })?;
         report.records += records;
         failed
@@ -336,7 +367,11 @@ fn is_missing(e: &halodb_wal::Error) -> bool {
 }
 
 fn decode<'a>(wal_dir: &std::path::Path, record: &Record<'a>) -> Result<Vec<Op<'a>>> {
-    batch::decode(record.payload).map_err(|what| Error::corrupt(wal_dir, format!("record {}: {what}", record.lsn.0)))
+    batch::decode(record.payload).map_err(|what| not_decoded(wal_dir, record.lsn, what))
+}
+
+fn not_decoded(wal_dir: &std::path::Path, lsn: Lsn, what: &str) -> Error {
+    Error::corrupt(wal_dir, format!("record {}: {what}", lsn.0))
 }
 
 fn show(key: &[u8]) -> String {

@@ -7,6 +7,9 @@
 //!
 //! A memtable takes the writes of its partition in the order of the log: piece after piece. A batch is one record, and nothing
 //! is visible before the open ends, so partitions need not wait for each other.
+//!
+//! The parts of a large commit are held until the record that completes them; then what they write becomes a layer of its own above all
+//! that was replayed before, as it did when it was committed (`large.rs`).
 
 use crate::batch::{self, Op};
 use crate::clock::FoundTime;
@@ -14,9 +17,11 @@ use crate::directory;
 use crate::open::OpenPart;
 use crate::opening::{OpenProgress, Opening};
 use crate::options::OpenReport;
+use crate::parts::{self, Collector, Parts};
 use crate::routing::Router;
+use crate::staged::Staged;
 use crate::{Error, ErrorKind, Result};
-use halodb_memtable::Entry;
+use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_vfs::{Vfs, mutant};
 use halodb_wal::{Group, Known, Lsn, Record, RecordKind, Recovery, Wal, WalOptions};
 use std::path::{Path, PathBuf};
@@ -33,10 +38,15 @@ const OVERHEAD_BYTES: u64 = 32 << 20;
 pub(crate) struct Replay<'r> {
     wal_dir: PathBuf,
     router: Router,
-    pub(crate) parts: &'r [OpenPart],
-    pub(crate) opening: Opening<'r>,
+    parts: &'r mut [OpenPart],
+    opening: Opening<'r>,
     progress: OpenProgress,
     time: FoundTime,
+    /// Number of the last record that was looked at.
+    before: Lsn,
+    /// Every tree has what is up to here.
+    applied_min: Lsn,
+    collector: Collector,
 }
 
 /// The writes of a piece of a group, by partition, and what its records say about time.
@@ -53,11 +63,21 @@ enum Write<'a> {
 }
 
 impl<'r> Replay<'r> {
-    pub(crate) fn new(dir: &Path, router: Router, parts: &'r [OpenPart], opening: Opening<'r>) -> Self {
+    pub(crate) fn new(dir: &Path, router: Router, parts: &'r mut [OpenPart], opening: Opening<'r>) -> Self {
         let stated_ms = parts.iter().map(|p| p.checkpoint.mark_ms).max().unwrap_or_default();
         let time = FoundTime { stated_ms, ..FoundTime::default() };
-        let progress = OpenProgress::default();
-        Self { wal_dir: directory::wal_dir(dir), router, parts, opening, progress, time }
+        let applied_min = parts.iter().map(|p| p.checkpoint.applied).min().unwrap_or_default();
+        Self {
+            wal_dir: directory::wal_dir(dir),
+            router,
+            parts,
+            opening,
+            progress: OpenProgress::default(),
+            time,
+            before: applied_min,
+            applied_min,
+            collector: Collector::default(),
+        }
     }
 
     /// Reads the log and puts what the trees do not have into the memtables.
@@ -69,7 +89,7 @@ impl<'r> Replay<'r> {
     ) -> Result<(Recovery, FoundTime)> {
         let checkpoints = || self.parts.iter().map(|p| p.checkpoint);
         let known = Known {
-            applied_min: checkpoints().map(|c| c.applied).min().unwrap_or_default(),
+            applied_min: self.applied_min,
             applied_max: checkpoints().map(|c| c.applied).max().unwrap_or_default(),
             synced: checkpoints().map(|c| c.synced).max().unwrap_or_default(),
         };
@@ -91,32 +111,88 @@ impl<'r> Replay<'r> {
     }
 
     fn group(&mut self, group: &Group<'_>) -> Result<()> {
-        let commits: Vec<_> = group.records.iter().filter(|record| record.kind == RecordKind::Commit).collect();
-        if let (Some(first), Some(last)) = (commits.first(), commits.last()) {
-            let payload_bytes: u64 = commits.iter().map(|record| record.payload.len() as u64).sum();
-            if !self.parts.iter().all(|part| part.table.has_room(payload_bytes * 2 + OVERHEAD_BYTES)) {
-                return Err(Error::new(ErrorKind::Full, too_long(&self.wal_dir, first.lsn, last.lsn)));
-            }
-            let opening = if commits.len() < WORTH_SHARING { Opening::default() } else { self.opening };
-            let pieces = self.decode(&commits, opening)?;
-            // The order of the log is that of the pieces.
-            opening.all(self.parts.len(), |partition| {
-                let table = &self.parts[partition].table;
-                pieces.iter().flat_map(|piece| &piece.writes[partition]).for_each(|write| match *write {
-                    Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
-                    Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
-                });
-            });
-            for piece in pieces {
-                self.progress.records += piece.records;
-                if let Some(time_ms) = piece.time_ms {
-                    self.time.is_used = true;
-                    self.time.replayed_ms = self.time.replayed_ms.max(time_ms);
+        let mut commits = Vec::new();
+        for record in group.records {
+            let before = std::mem::replace(&mut self.before, record.lsn);
+            match record.kind {
+                RecordKind::Commit => commits.push(record),
+                // A planted fault takes parts for commits.
+                RecordKind::Part if mutant("partition.parts-without-commit") => commits.push(record),
+                RecordKind::Part => {
+                    let collected = self.collector.part(record.lsn, before, record.payload);
+                    collected.map_err(|what| self.corrupt(record.lsn, what))?;
                 }
+                RecordKind::PartCommit => {
+                    self.insert(&std::mem::take(&mut commits))?;
+                    let complete = self.collector.complete(record.payload, self.applied_min);
+                    if let Some(complete) = complete.map_err(|what| self.corrupt(record.lsn, what))? {
+                        self.lay(record, before, complete).map_err(|what| self.corrupt(record.lsn, &what))?;
+                    }
+                }
+                _ => {}
             }
         }
+        self.insert(&commits)?;
         self.progress = OpenProgress { read_bytes: group.read_bytes, total_bytes: group.total_bytes, ..self.progress };
         (self.opening.on_progress)(self.progress);
+        Ok(())
+    }
+
+    fn corrupt(&self, lsn: Lsn, what: &str) -> Error {
+        Error::corrupt(&self.wal_dir, format!("record {}: {what}", lsn.0))
+    }
+
+    /// Puts commits into the active memtables.
+    fn insert(&mut self, commits: &[&Record<'_>]) -> Result<()> {
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else { return Ok(()) };
+        let payload_bytes: u64 = commits.iter().map(|record| record.payload.len() as u64).sum();
+        if !self.parts.iter().all(|part| part.version.active.table.has_room(payload_bytes * 2 + OVERHEAD_BYTES)) {
+            return Err(Error::new(ErrorKind::Full, too_long(&self.wal_dir, first.lsn, last.lsn)));
+        }
+        let opening = if commits.len() < WORTH_SHARING { Opening::default() } else { self.opening };
+        let pieces = self.decode(commits, opening)?;
+        // The order of the log is that of the pieces.
+        opening.all(self.parts.len(), |partition| {
+            let table = &self.parts[partition].version.active.table;
+            pieces.iter().flat_map(|piece| &piece.writes[partition]).for_each(|write| match *write {
+                Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
+                Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
+            });
+        });
+        for piece in pieces {
+            self.progress.records += piece.records;
+            piece.time_ms.into_iter().for_each(|time_ms| self.heard_of_time(time_ms));
+        }
+        Ok(())
+    }
+
+    fn heard_of_time(&mut self, time_ms: u64) {
+        self.time.is_used = true;
+        self.time.replayed_ms = self.time.replayed_ms.max(time_ms);
+    }
+
+    /// Puts the tables of a large commit above what was replayed so far, in those partitions whose tree does not have it. `last` is
+    /// the record in front of the one that completes it.
+    fn lay(&mut self, record: &Record<'_>, last: Lsn, complete: Parts) -> std::result::Result<(), String> {
+        let pool = Arc::new(Pool::new(0));
+        // What the log has was accepted once: no key is longer than a page.
+        let mut staged = Staged::new(self.router, usize::MAX, pool.clone());
+        for payload in complete.payloads {
+            for op in parts::ops(&payload)? {
+                staged.write(&op).map_err(|e| e.to_string())?;
+            }
+        }
+        self.progress.records += 1;
+        if staged.expires() {
+            self.heard_of_time(record.time_ms);
+        }
+        for (partition, table) in staged.seal(record.lsn) {
+            let part = &mut self.parts[partition];
+            if part.checkpoint.applied < record.lsn {
+                let empty = Arc::new(Memtable::with_pool(pool.clone()));
+                part.version.lay(table, empty, last, record.lsn, complete.before);
+            }
+        }
         Ok(())
     }
 
@@ -128,8 +204,7 @@ impl<'r> Replay<'r> {
             let mut piece =
                 Piece { writes: self.parts.iter().map(|_| Vec::new()).collect(), records: 0, time_ms: None };
             for record in shares[number] {
-                self.sort_out(record, &mut piece)
-                    .map_err(|what| Error::corrupt(&self.wal_dir, format!("record {}: {what}", record.lsn.0)))?;
+                self.sort_out(record, &mut piece).map_err(|what| self.corrupt(record.lsn, what))?;
             }
             Ok(piece)
         });
@@ -139,7 +214,7 @@ impl<'r> Replay<'r> {
     /// Adds a record's writes to those partitions whose tree does not have it.
     fn sort_out<'a>(&self, record: &Record<'a>, piece: &mut Piece<'a>) -> std::result::Result<(), &'static str> {
         let Record { lsn, payload, .. } = *record;
-        let ops = batch::decode(payload)?;
+        let ops = if record.kind == RecordKind::Part { parts::ops(payload)? } else { batch::decode(payload)? };
         // A mark of time is no write: an orderly end leaves the last ones in the log.
         piece.records += u64::from(!ops.is_empty());
         if ops.is_empty() || ops.iter().any(|op| matches!(op, Op::PutUntil(..))) {

@@ -121,12 +121,7 @@ impl Sink for Writer<'_> {
     }
 
     fn replay(&mut self, op: &Op<'_>) -> Result<()> {
-        match op {
-            Op::Put(key, value) => self.batch.put(key, value),
-            Op::PutUntil(key, value, at_ms) => self.batch.put_until(key, value, *at_ms),
-            Op::Delete(key) => self.batch.delete(key),
-            Op::DeleteRange(start, end) => self.batch.delete_range(start, *end),
-        }
+        self.batch.write(op);
         self.flush_if_large()
     }
 

@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::compact::Background;
 use crate::evidence::Evidence;
+use crate::large::Large;
 use crate::manifest::Manifest;
 use crate::pace::Progress;
 use crate::routing::Router;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Outlives the set with the transactions that are open.
     pub(crate) evidence: Arc<Evidence>,
+    /// The large commit that is on its way into the log.
+    pub(crate) large: Large,
     /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
     pub(crate) ahead: AtomicBool,
     /// Memory of memtables that are merged, for those that come.

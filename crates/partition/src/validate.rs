@@ -82,6 +82,10 @@ impl PartitionSet {
     ) -> Result<Validated> {
         let shared = &*self.shared;
         shared.ensure_writable()?;
+        if batch.len_bytes() as u64 > shared.large_bytes() {
+            let mut staged = shared.stage_batch(batch)?;
+            return self.commit_staged_validated(&mut staged, snapshot, reads, level, now_ms);
+        }
         let ops = batch.ops();
         batch::validate(&ops, shared.max_key_len())?;
         if batch.is_empty() {
@@ -90,38 +94,23 @@ impl PartitionSet {
         let prepared = Prepared::new(shared, &ops);
         drop(ops);
         let payload = Payload::new(batch.encode());
-        shared.begin_commit(batch, now_ms)?;
-        let mut validation = Validation::new(shared, snapshot, reads);
-        let (mut rounds, mut ticks) = (0, 0);
+        shared.begin_commit(batch.expires(), now_ms)?;
+        let mut trial = Trial::new(shared, snapshot, reads);
         loop {
             shared.reserve_memory(&prepared.touched)?;
             shared.wal.make_room(payload.record_len()).map_err(|e| shared.log_failed(e))?;
-            if let Some(answer) = shared.refused(validation.look(&shared.versions.load(), usize::MAX)) {
+            if let Some(answer) = trial.outside()? {
                 return Ok(answer);
-            }
-            rounds += 1;
-            // Read outside the section, and so for a time that must be the commit's own.
-            let time_ms = shared.clock.now_ms();
-            if ticks > MOST_TICKS || snapshot.has_lapsed(reads, time_ms)? {
-                return Ok(shared.refused(Look::Conflict(snapshot.lsn())).expect("a conflict is an answer"));
             }
             let mut section = shared.wal.sequence();
             shared.ensure_writable()?;
             if !section.fits(&payload) {
                 continue;
             }
-            if shared.clock.now_ms() != time_ms {
-                ticks += 1;
-                continue;
-            }
-            let allowed = if rounds < ROUNDS { IN_SECTION } else { usize::MAX };
-            match validation.look(&shared.versions.load(), allowed) {
-                Look::Much => continue,
-                look => {
-                    if let Some(answer) = shared.refused(look) {
-                        return Ok(answer);
-                    }
-                }
+            match trial.inside() {
+                Inside::Clear => {}
+                Inside::Again => continue,
+                Inside::Refused(answer) => return Ok(answer),
             }
             if !shared.freeze_full(&mut section, &prepared.touched) {
                 continue;
@@ -152,6 +141,56 @@ impl Shared {
         };
         self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
         Some(answer)
+    }
+}
+
+/// What the look in the section came to.
+pub(crate) enum Inside {
+    Clear,
+    /// Another round outside is due.
+    Again,
+    Refused(Validated),
+}
+
+/// The judgement of one commit, in rounds: outside the section, then in it.
+pub(crate) struct Trial<'v> {
+    validation: Validation<'v>,
+    rounds: u32,
+    ticks: u32,
+    /// The engine's time of the last round outside.
+    time_ms: u64,
+}
+
+impl<'v> Trial<'v> {
+    pub(crate) fn new(shared: &'v Shared, snapshot: &'v Snapshot, reads: &'v ReadSet) -> Self {
+        Self { validation: Validation::new(shared, snapshot, reads), rounds: 0, ticks: 0, time_ms: 0 }
+    }
+
+    /// Outside the section: looks at all that has come. The answer, if it is refused.
+    pub(crate) fn outside(&mut self) -> Result<Option<Validated>> {
+        let Validation { shared, snapshot, reads, .. } = self.validation;
+        if let Some(answer) = shared.refused(self.validation.look(&shared.versions.load(), usize::MAX)) {
+            return Ok(Some(answer));
+        }
+        self.rounds += 1;
+        // Read outside the section, and so for a time that must be the commit's own.
+        self.time_ms = shared.clock.now_ms();
+        let is_late = self.ticks > MOST_TICKS || snapshot.has_lapsed(reads, self.time_ms)?;
+        Ok(if is_late { shared.refused(Look::Conflict(snapshot.lsn())) } else { None })
+    }
+
+    /// In the section: looks at what has come since.
+    pub(crate) fn inside(&mut self) -> Inside {
+        let shared = self.validation.shared;
+        if shared.clock.now_ms() != self.time_ms {
+            self.ticks += 1;
+            return Inside::Again;
+        }
+        let allowed = if self.rounds < ROUNDS { IN_SECTION } else { usize::MAX };
+        match self.validation.look(&shared.versions.load(), allowed) {
+            Look::Much => Inside::Again,
+            look => shared.refused(look).map_or(Inside::Clear, Inside::Refused),
+        }
     }
 }
 

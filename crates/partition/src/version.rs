@@ -23,14 +23,23 @@ pub(crate) struct Layer {
     pub(crate) last: Lsn,
     /// Keys up to this one are in the tree already: the table is not asked about them any more.
     pub(crate) merged_up_to: Option<Arc<[u8]>>,
-    /// The tables of a partition are numbered from the open on, in the order in which they were active.
+    /// The tables of a partition are numbered from the open on, in the order in which they were active; that of a large
+    /// commit comes between two of these.
     pub(crate) number: u64,
+    /// Of a large commit: as long as it is not merged, no tree under it claims to be farther in the log than this, the last
+    /// record before its first part.
+    pub(crate) holds: Lsn,
 }
 
 impl Layer {
     /// A table that is written to.
     pub(crate) fn active(table: Arc<Memtable>, number: u64) -> Self {
-        Self { table, last: Lsn(u64::MAX), merged_up_to: None, number }
+        Self { table, last: Lsn(u64::MAX), merged_up_to: None, number, holds: Lsn(u64::MAX) }
+    }
+
+    /// The table of a large commit, which is the record `last`; `before` is the last record in front of its parts.
+    pub(crate) fn of_large(table: Arc<Memtable>, number: u64, last: Lsn, before: Lsn) -> Self {
+        Self { table, last, merged_up_to: None, number, holds: before }
     }
 
     /// The same table with everything up to `last`, nothing of which is merged.
@@ -117,6 +126,17 @@ impl PartVersion {
     /// The newest version of `key` in the memtables, visible or not, merged or not.
     pub(crate) fn newest_in_memory(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
         self.layers().find_map(|layer| layer.table.newest(hash, key))
+    }
+
+    /// Puts the table of a large commit above everything, under a new active one. `last` is the greatest number that was given
+    /// out before the commit.
+    pub(crate) fn lay(&mut self, large: Arc<Memtable>, empty: Arc<Memtable>, last: Lsn, lsn: Lsn, before: Lsn) {
+        let number = self.active.number;
+        let full = std::mem::replace(&mut self.active, Layer::active(empty, number + 2));
+        if !full.table.is_empty() {
+            self.frozen.insert(0, full.frozen(last));
+        }
+        self.frozen.insert(0, Layer::of_large(large, number + 1, lsn, before));
     }
 
     pub(crate) fn has_unmerged(&self) -> bool {

@@ -150,7 +150,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn options(partitions: u32, filter_bits: u32) -> Options {
+fn options(partitions: u32, filter_bits: u32, large_bytes: Option<u64>) -> Options {
     let mut options = Options::default();
     options.partitions = Some(partitions);
     options.page_size = Some(4096);
@@ -161,6 +161,7 @@ fn options(partitions: u32, filter_bits: u32) -> Options {
     options.chunk_bytes = 4 << 10;
     options.filter_bits_per_key = filter_bits;
     options.sweep_ms = 20;
+    options.large_bytes = large_bytes;
     options
 }
 
@@ -502,8 +503,10 @@ proptest! {
         partitions in prop_oneof![Just(1u32), Just(3)],
         filter_bits in prop_oneof![Just(0u32), Just(11)],
         ops in proptest::collection::vec(op(), 1..80),
+        // Nearly every batch is large, some, or none.
+        large_bytes in prop_oneof![Just(None), Just(Some(900u64)), Just(Some(60u64))],
     ) {
-        let mut world = World::new(options(partitions, filter_bits));
+        let mut world = World::new(options(partitions, filter_bits, large_bytes));
         for op in &ops {
             world.apply(op);
             // Counting forwards keeps what it learnt; the kept snapshots are older than that, mostly.

@@ -224,7 +224,7 @@ impl Buffer {
         self.at.last = lsn;
         self.at.next = Lsn(lsn.0 + 1);
         self.stated = self.stated.max(synced);
-        if record.kind == RecordKind::Commit {
+        if record.kind.is_of_caller() {
             self.last_commit = lsn;
         }
         self.marked |= record.kind == RecordKind::Marker;

@@ -71,18 +71,29 @@ pub enum RecordKind {
     CleanClose = 3,
     /// First record after a clean close.
     Open = 4,
-    // 5 Part, 6 PartCommit, 7 PartAbort (large transactions), 8 TimeMark are reserved.
+    /// A payload of the caller that stands for nothing yet: a piece of something that a later record completes.
+    Part = 5,
+    /// A payload of the caller that completes earlier parts.
+    PartCommit = 6,
+    // 7 and 8 are reserved.
     /// No record: tells, from the next block on, up to which LSN the group in front of it goes. Never handed to a callback.
     Witness = 9,
 }
 
 impl RecordKind {
+    /// Whether it holds a payload of the caller.
+    pub fn is_of_caller(self) -> bool {
+        matches!(self, RecordKind::Commit | RecordKind::Part | RecordKind::PartCommit)
+    }
+
     fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             1 => RecordKind::Commit,
             2 => RecordKind::Marker,
             3 => RecordKind::CleanClose,
             4 => RecordKind::Open,
+            5 => RecordKind::Part,
+            6 => RecordKind::PartCommit,
             9 => RecordKind::Witness,
             _ => return None,
         })

@@ -48,6 +48,18 @@ impl Sequencer<'_> {
     /// [`Error::Poisoned`], or [`Error::Invalid`] when it does not fit, is larger than [`MAX_PAYLOAD_BYTES`] or the log is closed:
     /// no LSN is assigned.
     pub fn append(&mut self, payload: Payload, time_ms: u64, level: Durability) -> Result<Lsn> {
+        self.append_as(RecordKind::Commit, payload, time_ms, level)
+    }
+
+    /// As [`Sequencer::append`], with a kind that tells the reader of the log what the payload is: a commit, a part of
+    /// something large, or what completes the parts. The log itself treats them all alike.
+    ///
+    /// # Errors
+    /// As [`Sequencer::append`]; [`Error::Invalid`] for a kind that is the log's own.
+    pub fn append_as(&mut self, kind: RecordKind, payload: Payload, time_ms: u64, level: Durability) -> Result<Lsn> {
+        if !kind.is_of_caller() {
+            return Err(Error::Invalid(format!("records of kind {kind:?} are written by the log itself")));
+        }
         self.wal.check_open(&self.buffer)?;
         check_len(payload.bytes().len())?;
         if !self.buffer.fits(payload.record_len()) {
@@ -56,8 +68,7 @@ impl Sequencer<'_> {
                 payload.record_len()
             )));
         }
-        let record =
-            NewRecord { kind: RecordKind::Commit, payload: payload.bytes(), crc: payload.crc(), time_ms, level };
+        let record = NewRecord { kind, payload: payload.bytes(), crc: payload.crc(), time_ms, level };
         Ok(self.push(record))
     }
 

@@ -351,3 +351,24 @@ fn sixteen_threads_share_their_syncs() {
     .unwrap();
     assert_eq!(next, [200; 16]);
 }
+
+#[test]
+fn parts_and_what_completes_them_are_kept_as_commits_are_and_the_logs_own_kinds_are_refused() {
+    let sim = disk();
+    let wal = create(&sim);
+    let kinds = [RecordKind::Part, RecordKind::Commit, RecordKind::PartCommit];
+    for (n, kind) in (1..).zip(kinds) {
+        let mut section = wal.sequence();
+        assert_eq!(section.append_as(kind, Payload::new(payload(n)), n, Memory).unwrap(), Lsn(n));
+    }
+    let own = wal.sequence().append_as(RecordKind::Marker, Payload::new(payload(4)), 4, Memory);
+    assert!(matches!(own, Err(Error::Invalid(_))), "{own:?}");
+    wal.wait(Lsn(3), Sync).unwrap();
+    let mut read = Vec::new();
+    wal.read_from(Lsn(1), &mut |record| {
+        read.push((record.kind, record.payload.to_vec()));
+        true
+    })
+    .unwrap();
+    assert_eq!(read, kinds.into_iter().zip((1..).map(payload)).collect::<Vec<_>>());
+}

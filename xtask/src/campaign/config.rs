@@ -30,6 +30,8 @@ pub struct Setup {
     pub hash_seed: u64,
     /// Merges are divided into so many parts, where there are a few keys for each.
     pub merge_parts: NonZeroUsize,
+    /// Bytes of a batch from which on it is a large one; `None`: as by default, which no workload reaches.
+    pub large_bytes: Option<u64>,
 }
 
 /// Everything tiny: every mechanism runs all the time.
@@ -44,6 +46,7 @@ pub const TINY: Setup = Setup {
     filter_bits: 10,
     hash_seed: 1,
     merge_parts: NonZeroUsize::MIN,
+    large_bytes: None,
 };
 
 const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
@@ -52,7 +55,7 @@ const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 pub const ONE: Setup =
     Setup { name: "one", partitions: 1, chunk_bytes: 32 << 10, hash_seed: 2, merge_parts: THREE, ..TINY };
 
-/// Four partitions of large pages.
+/// Four partitions of large pages. Many a batch is a large one.
 pub const WIDE: Setup = Setup {
     name: "wide",
     partitions: 4,
@@ -64,6 +67,7 @@ pub const WIDE: Setup = Setup {
     filter_bits: 11,
     hash_seed: 3,
     merge_parts: NonZeroUsize::MIN,
+    large_bytes: Some(1200),
 };
 
 /// One partition of large pages, no filters, a memtable that seldom fills, and merges in three parts.
@@ -76,13 +80,22 @@ pub const ROOMY: Setup = Setup {
     filter_bits: 0,
     hash_seed: 4,
     merge_parts: THREE,
+    large_bytes: None,
     ..WIDE
 };
 
 /// Many partitions, room in memory, and little log: partitions without entries hold it back, and their positions are
-/// advanced all the time, while others have commits that are not durable yet.
-pub const SCANT: Setup =
-    Setup { name: "scant", partitions: 6, memtable_bytes: 512 << 10, log_limit_bytes: 9 << 10, hash_seed: 5, ..TINY };
+/// advanced all the time, while others have commits that are not durable yet. Some batches are larger than a third of that log, and
+/// go there in parts.
+pub const SCANT: Setup = Setup {
+    name: "scant",
+    partitions: 6,
+    memtable_bytes: 512 << 10,
+    log_limit_bytes: 9 << 10,
+    hash_seed: 5,
+    large_bytes: Some(3000),
+    ..TINY
+};
 
 /// All of them.
 pub const ALL: &[Setup] = &[TINY, ONE, WIDE, ROOMY, SCANT];
@@ -108,6 +121,7 @@ impl Setup {
         options.merge_executor = Arc::new(InTurn(self.merge_parts));
         options.merge_part_keys = 2;
         options.idle_ms = 10_000;
+        options.large_bytes = self.large_bytes;
         options.create = create;
         options
     }
@@ -123,6 +137,7 @@ impl Setup {
             .log_limit(self.log_limit_bytes)
             .merge_chunk(self.chunk_bytes)
             .bits_per_key(self.filter_bits);
+        let builder = self.large_bytes.into_iter().fold(builder, halodb::Builder::large_from);
         match create {
             Create::IfMissing => builder,
             Create::Never => builder.existing(),

@@ -18,7 +18,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome, ReadSet, Validated};
+use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome, ReadSet, Staged, Validated};
 use halodb_vfs::mutant;
 use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
@@ -230,6 +230,21 @@ impl Inner {
         Ok(Commit { seq: seq.map_or(0, |lsn| lsn.0) })
     }
 
+    /// As [`Inner::commit`], of a large batch.
+    pub(crate) fn commit_staged(
+        &self,
+        staged: &mut Staged,
+        members: &[Arc<Member>],
+        level: Durability,
+    ) -> Result<Commit> {
+        let members = judged(members);
+        let conditions: Vec<_> = members.iter().map(|m| (&*m.entry, Expect::Present)).collect();
+        match self.writable()?.commit_staged(staged, &conditions, level)? {
+            Outcome::Committed(lsn) => Ok(Commit { seq: lsn.0 }),
+            Outcome::Failed(number) => Err(members[number].gone()),
+        }
+    }
+
     /// As [`Inner::commit`], if a condition on a stored key holds, too; `None` if it does not, and nothing was written.
     pub(crate) fn commit_if(
         &self,
@@ -238,8 +253,7 @@ impl Inner {
         condition: Option<(&[u8], Expect)>,
         level: Durability,
     ) -> Result<Option<Lsn>> {
-        // A planted fault writes to keyspaces whether or not they are there.
-        let members = if mutant("halodb.membership-unjudged") { &[] } else { members };
+        let members = judged(members);
         let conditions: Vec<_> = members.iter().map(|m| (&*m.entry, Expect::Present)).chain(condition).collect();
         match self.writable()?.commit_if(batch, &conditions, level)? {
             Outcome::Committed(lsn) => Ok(Some(lsn)),
@@ -256,6 +270,17 @@ impl Inner {
         level: Durability,
     ) -> Result<Validated> {
         self.writable()?.commit_validated(batch, snapshot, reads, level)
+    }
+
+    /// As [`Inner::commit_validated`], of large transactions.
+    pub(crate) fn commit_staged_validated(
+        &self,
+        staged: &mut Staged,
+        snapshot: &partition::Snapshot,
+        reads: &ReadSet,
+        level: Durability,
+    ) -> Result<Validated> {
+        self.writable()?.commit_staged_validated(staged, snapshot, reads, level)
     }
 
     /// Whether this is the process that opened the database.
@@ -287,6 +312,12 @@ impl Inner {
         *life = Life::Closed { failure };
         result
     }
+}
+
+/// The keyspaces that must be there when a batch is committed.
+fn judged(members: &[Arc<Member>]) -> &[Arc<Member>] {
+    // A planted fault writes to keyspaces whether or not they are there.
+    if mutant("halodb.membership-unjudged") { &[] } else { members }
 }
 
 impl Drop for Inner {

@@ -487,8 +487,16 @@ impl Transaction {
         if self.own.is_empty() {
             return Ok(Attempt::Committed(Commit { seq }));
         }
-        let (batch, reads) = (self.own.to_batch(), self.reads.into_set());
-        Ok(match self.keys.inner.commit_validated(&batch, snapshot, &reads, self.durability)? {
+        let (inner, reads) = (&self.keys.inner, self.reads.into_set());
+        let set = &inner.engine.set;
+        let validated = if self.own.bytes() as u64 > set.large_bytes() {
+            let mut staged = set.stage();
+            self.own.move_to(&mut staged)?;
+            inner.commit_staged_validated(&mut staged, snapshot, &reads, self.durability)?
+        } else {
+            inner.commit_validated(&self.own.to_batch(), snapshot, &reads, self.durability)?
+        };
+        Ok(match validated {
             Validated::Committed(lsn) => Attempt::Committed(Commit { seq: lsn.0 }),
             Validated::Conflict(lsn) => Attempt::Conflict(Conflict { snapshot: seq, with: Some(lsn) }),
             Validated::TooOld => Attempt::Conflict(Conflict { snapshot: seq, with: None }),

@@ -144,6 +144,25 @@ impl Own {
         self.removed.gaps(&start, end.as_deref()).into_iter().map(piece).collect()
     }
 
+    /// About the bytes of memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Moves all of it to where large commits are collected, entry by entry, so that there are never two of it.
+    pub(super) fn move_to(self, staged: &mut partition::Staged) -> Result<()> {
+        for (start, end) in self.removed.iter() {
+            staged.delete_range(start, end)?;
+        }
+        for (key, entry) in self.entries {
+            match entry {
+                Some(value) => staged.put(&key, &value)?,
+                None => staged.delete(&key)?,
+            }
+        }
+        Ok(())
+    }
+
     /// All of it as one batch.
     pub(super) fn to_batch(&self) -> partition::Batch {
         let mut batch = partition::Batch::new();

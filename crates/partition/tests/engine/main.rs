@@ -7,6 +7,7 @@ mod damage;
 mod directories;
 mod divided;
 mod expiry;
+mod large;
 mod merges;
 mod reads;
 mod recovery;

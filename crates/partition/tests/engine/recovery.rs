@@ -224,8 +224,21 @@ fn a_poisoned_database_says_what_failed_and_where() {
 /// flight may be there beside them.
 #[test]
 fn no_loss_of_power_takes_an_acknowledged_batch_or_half_of_any() {
+    lose_power_after_batches(&tiny());
+}
+
+/// Each batch is five parts and a commit.
+#[test]
+fn no_loss_of_power_takes_an_acknowledged_large_batch_or_half_of_any() {
+    let mut options = tiny();
+    options.large_bytes = Some(2000);
+    lose_power_after_batches(&options);
+}
+
+fn lose_power_after_batches(options: &Options) {
     let disk = SimVfs::new();
-    let set = open(&disk);
+    let try_open = |disk: &SimVfs| try_open(disk, options.clone());
+    let set = try_open(&disk).expect("opens").0;
     let mut acknowledged = vec![(0, 0)];
     for step in 1..=40u32 {
         let mut batch = Batch::new();
@@ -246,7 +259,7 @@ fn no_loss_of_power_takes_an_acknowledged_batch_or_half_of_any() {
         let step = acknowledged.iter().rev().find(|(ops, _)| *ops <= at).expect("the first").1;
         for (i, mode) in modes.clone().enumerate() {
             let image = disk.crash_image(at, mode, at * 31 + i as u64);
-            let (set, _) = try_open(&image, tiny()).unwrap_or_else(|e| panic!("after {at} in {mode:?}: {e}"));
+            let (set, _) = try_open(&image).unwrap_or_else(|e| panic!("after {at} in {mode:?}: {e}"));
             let pairs = all(&set.snapshot());
             assert_eq!(pairs.len(), 8, "after {at} in {mode:?}");
             let found: u32 = pairs[0].1.split(' ').next().unwrap().parse().unwrap();
@@ -254,7 +267,8 @@ fn no_loss_of_power_takes_an_acknowledged_batch_or_half_of_any() {
             assert!(found == step || found == step + 1, "step {found} after {at} in {mode:?}, {step} was acknowledged");
             put(&set, "key 0", "written after recovery");
             let again = image.crash_image(image.ops(), CrashMode::Strict, 0);
-            assert_eq!(get(&open(&again), "key 0").as_deref(), Some("written after recovery"));
+            let set = try_open(&again).expect("opens").0;
+            assert_eq!(get(&set, "key 0").as_deref(), Some("written after recovery"));
         }
     }
 }
@@ -264,9 +278,20 @@ fn no_loss_of_power_takes_an_acknowledged_batch_or_half_of_any() {
 /// the last one that was durable, not after the one in flight. The power fails in the recovery as well.
 #[test]
 fn after_two_losses_of_power_in_a_row_some_moment_of_the_history_is_there_and_none_before_the_last_durable() {
+    lose_power_twice(None);
+}
+
+/// The same, where about half of the batches are written in parts.
+#[test]
+fn after_two_losses_of_power_in_a_row_a_large_batch_is_there_whole_or_not_at_all() {
+    lose_power_twice(Some(2500));
+}
+
+fn lose_power_twice(large_bytes: Option<u64>) {
     type State = Vec<(String, String)>;
     let mut options = tiny();
     options.partitions = Some(3);
+    options.large_bytes = large_bytes;
     options.chunk_bytes = 4096;
     options.memtable_bytes = 96 << 10;
     options.segment_bytes = 16 << 10;
@@ -374,12 +399,22 @@ fn after_two_losses_of_power_in_a_row_some_moment_of_the_history_is_there_and_no
 /// the cache what the failing one left there, and serves it; so a loss of power after that must not take it.
 #[test]
 fn no_failing_call_loses_an_acknowledged_write() {
+    fail_each_call(None);
+}
+
+#[test]
+fn no_failing_call_loses_an_acknowledged_large_batch_or_half_of_one() {
+    fail_each_call(Some(1000));
+}
+
+fn fail_each_call(large_bytes: Option<u64>) {
     // Small enough that segments rotate and are recycled, and merges take several chunks.
     let mut options = tiny();
     options.segment_bytes = 4096;
     options.first_segment_bytes = 4096;
     options.log_limit_bytes = 8192;
     options.chunk_bytes = 4096;
+    options.large_bytes = large_bytes;
     let try_open = |disk: &SimVfs| try_open(disk, options.clone());
     let run = |disk: &SimVfs| -> u32 {
         let mut acknowledged = 0;
