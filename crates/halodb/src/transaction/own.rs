@@ -156,7 +156,7 @@ impl Own {
         }
         for (key, entry) in self.entries {
             match entry {
-                Some(value) => staged.put(&key, &value)?,
+                Some(set) => staged.put_until(&key, &set.value, set.expires_at_ms)?,
                 None => staged.delete(&key)?,
             }
         }
