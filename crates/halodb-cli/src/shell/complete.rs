@@ -95,12 +95,13 @@ impl Assistant {
                 let known = self.commands.iter().map(String::as_str);
                 starting_with(known, &unfinished.word).map(str::to_owned).collect()
             }
-            Some(command) => {
-                let under = self.root.find_subcommand(command).into_iter();
+            Some(command) if command == "config" => {
+                let under = self.root.find_subcommand("config").into_iter();
                 let names: Vec<&str> =
-                    under.flat_map(|command| command.get_subcommands().map(clap::Command::get_name)).collect();
+                    under.flat_map(|config| config.get_subcommands().map(clap::Command::get_name)).collect();
                 starting_with(names.into_iter(), &unfinished.word).map(|name| format!("{name} ")).collect()
             }
+            Some(_) => Vec::new(),
         }
     }
 
