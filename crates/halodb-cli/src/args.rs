@@ -184,7 +184,7 @@ pub(crate) enum Command {
                       the new one.")]
     Restore(Restore),
     /// Sizes and counters of the database
-    #[command(after_help = "Example: stats --format json\n         stats --watch 5\n\
+    #[command(after_help = "Example: stats --format json\n         stats --watch 0.5 --times 4\n\
                             What --watch shows is what changed in each interval; Ctrl-C ends it. One process has a database\n\
                             open, so it shows what this process does: merges, sweeps, compactions.")]
     Stats(Stats),
