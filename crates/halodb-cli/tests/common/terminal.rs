@@ -57,16 +57,24 @@ impl Terminal {
     /// Waits until a text is on the screen; returns everything from what was looked at before up to its end.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> String {
-        let limit = Instant::now() + PATIENCE;
+        match self.within(PATIENCE, text) {
+            Some(looked_at) => looked_at,
+            None => panic!("{text:?} did not come; on the screen: {:?}", self.seen),
+        }
+    }
+
+    /// The same for somebody in a hurry: `None` if the text has not come by then.
+    pub fn within(&mut self, time: Duration, text: &str) -> Option<String> {
+        let limit = Instant::now() + time;
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
-                return std::mem::replace(&mut self.seen, rest);
+                return Some(std::mem::replace(&mut self.seen, rest));
             }
             match self.screen.recv_timeout(Duration::from_millis(100)) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < limit => {}
-                Err(_) => panic!("{text:?} did not come; on the screen: {:?}", self.seen),
+                Err(_) => return None,
             }
         }
     }
