@@ -191,8 +191,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),
     /// Say what is wrong with a database, even if it does not open, and save what is left
-    #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n\
-                      Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
+    #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n         doctor --turn-back --yes\n\
+                      Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed but by --turn-back.")]
     Doctor(Doctor),
     /// Look at the configuration
     #[command(subcommand, disable_help_subcommand = true, after_help = "Example: config show --origin")]
@@ -473,6 +473,12 @@ pub(crate) struct Doctor {
     /// Of a log with holes, use only what comes before the first one
     #[arg(long, requires = "salvage")]
     pub(crate) stop_at_gap: bool,
+    /// Set the time by which keys expire back to the machine's, after that was far ahead by mistake
+    #[arg(long, conflicts_with = "salvage")]
+    pub(crate) turn_back: bool,
+    /// Do not ask before --turn-back
+    #[arg(long, requires = "turn_back")]
+    pub(crate) yes: bool,
 }
 
 /// The commands under `config`.

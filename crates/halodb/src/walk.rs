@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use halodb_partition::{self as partition, Cursor};
 
+use crate::meter::{Meter, Quick};
 use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::{Error, Key, Result, Value};
@@ -32,6 +34,8 @@ pub(crate) struct Walk {
     is_over: bool,
     front: End,
     back: End,
+    /// What times the seeks, if this walk was chosen for it.
+    pub(crate) probe: Option<Arc<Meter>>,
 }
 
 /// Where the cursors come from.
@@ -81,7 +85,7 @@ impl Walk {
 
     fn of(source: Source, space: SpaceId, range: Option<Span>) -> Self {
         let is_over = range.is_none();
-        Walk { source, space, range, narrowed: None, is_over, front: End::default(), back: End::default() }
+        Walk { source, space, range, narrowed: None, is_over, front: End::default(), back: End::default(), probe: None }
     }
 
     /// Begins again at the part of the range from `key` on.
@@ -186,6 +190,7 @@ impl Walk {
         if let Source::Failed(error) = &mut self.source {
             return error.take().map_or(Ok(()), Err);
         }
+        let _timer = self.probe.as_deref().map(|meter| meter.time_quick(Quick::Seek));
         let (end, other) = match side {
             Side::Front => (&mut self.front, &self.back),
             Side::Back => (&mut self.back, &self.front),

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::clock;
 use crate::engine::Engine;
 use crate::gate::{Turn, panic_text};
 use crate::trace::event;
@@ -120,7 +119,7 @@ fn tick(engine: &Engine, interval: Duration) {
         }
         waited += step;
         let is_due = waited >= interval;
-        engine.clock.follow(clock::now_ms());
+        engine.follow_clock();
         let turn = || match is_due {
             true => engine.set.tick(engine.now_ms()),
             false => engine.set.keep_time(engine.now_ms()),

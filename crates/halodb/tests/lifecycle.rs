@@ -42,7 +42,7 @@ fn the_open_after_a_kill_replays_everything_and_tells_how_far_it_is() {
     let (path, killed) = (dir.path().join("data"), dir.path().join("killed"));
     let db = Db::builder(&path).partitions(4).durability(Durability::Memory).open().unwrap();
     for i in 0..20_000u32 {
-        db.put((i % 9000).to_be_bytes(), i.to_string()).unwrap();
+        db.put((i % 9000).to_le_bytes(), i.to_string()).unwrap();
     }
     db.sync().unwrap();
     copy_dir(&path, &killed);

@@ -382,5 +382,6 @@ impl Shared {
                 part.frozen.insert(0, full.frozen(last));
             }
         });
+        self.size_memtables();
     }
 }

@@ -37,7 +37,7 @@
 //! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
 //! `multi`, `stream`, `sources`, `cursor`, `count`, `nth` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
+//! `pinned` (what only readers keep) · `clock`, `turn_back`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
 //! `salvage` (what is left of a damaged one) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
 
 #![forbid(unsafe_code)]
@@ -73,6 +73,7 @@ mod opening;
 mod options;
 mod pace;
 mod patient;
+mod pinned;
 mod ranges;
 mod readout;
 mod reads;
@@ -88,6 +89,7 @@ mod stats;
 mod stream;
 mod sweep;
 mod sync;
+mod turn_back;
 mod validate;
 mod value;
 mod version;
@@ -118,5 +120,6 @@ pub use set::PartitionSet;
 pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use stats::{PartitionShape, Stats};
+pub use turn_back::turn_back;
 pub use validate::Validated;
 pub use value::Value;

@@ -65,7 +65,7 @@ impl Shared {
             let part = &version.parts[partition];
             let layer = part.frozen.last().expect("only this merge takes it away");
             // Before the version is published: its readers' clocks are not before this one.
-            let now_ms = self.clock.now_ms();
+            let now_ms = self.clock.dropping_ms();
             let progress = &self.partitions[partition].progress;
             let mut edits = LayerEdits::new(layer, now_ms, progress);
             let ranges = layer_ranges(layer);
@@ -91,7 +91,9 @@ impl Shared {
                 }
                 match merged.merged_up_to {
                     None => {
-                        part.frozen.pop();
+                        if let Some(layer) = part.frozen.pop() {
+                            self.pinned.retire(&layer.table);
+                        }
                     }
                     Some(key) => {
                         let layer = part.frozen.last_mut().expect("only this merge takes it away");

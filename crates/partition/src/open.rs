@@ -13,6 +13,7 @@ use crate::manifest::Manifest;
 use crate::opening::Opening;
 use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::pace::Progress;
+use crate::pinned::Pinned;
 use crate::replay::Replay;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
@@ -157,8 +158,11 @@ impl PartitionSet {
             clock: log.clock,
             evidence: Arc::default(),
             ahead: AtomicBool::new(false),
+            freeze_at: AtomicU64::new(0),
+            pinned: Pinned::default(),
             pool,
         };
+        shared.size_memtables();
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
     }
 }
