@@ -152,6 +152,35 @@ impl Tree {
         )
     }
 
+    /// Whether the filter of the leaf where an absent key would be proves its absence; `None` if the key is there, or there is
+    /// no filter. For measuring filters: costs a lookup, and reads the leaf if the filter proves nothing.
+    ///
+    /// # Errors
+    /// As [`Tree::get`].
+    pub fn filter_denies(&self, key: &[u8], hash: u64) -> Result<Option<bool>> {
+        let Some((mut at, mut level)) = self.top() else { return Ok(None) };
+        while level > 0 {
+            let branch = self.branch(at, level)?;
+            let index = self.decoded(at, branch.find(key))?;
+            let child = self.decoded(at, branch.child(index))?;
+            if level == 1 {
+                let Some(filters) = branch.filter() else { return Ok(None) };
+                let filters = self.filters(filters)?;
+                let Some(filter) = filters.get(index, child.at).and_then(halodb_bloom::Filter::new) else {
+                    return Ok(None);
+                };
+                if !filter.contains(hash) {
+                    return Ok(Some(true));
+                }
+            }
+            at = child.at;
+            level -= 1;
+        }
+        let (_, is_there) = self.decoded(at, self.leaf(at)?.search(key))?;
+        // A tree of one leaf has no filters.
+        Ok((!is_there && self.height > 1).then_some(false))
+    }
+
     /// When the first entry expires; [`Expiry::NEVER`] if none does. Costs one page, whatever the number of keys.
     ///
     /// # Errors

@@ -203,8 +203,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),
     /// Say what is wrong with a database, even if it does not open, and save what is left
-    #[command(after_help = "Example: doctor\n         doctor --salvage saved\n\
-                      Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
+    #[command(after_help = "Example: doctor\n         doctor --salvage saved\n         doctor --turn-back --yes\n\
+                      Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed but by --turn-back.")]
     Doctor(Doctor),
     /// Show the bytes on disk: metas, pages, log; also of a damaged database
     #[command(

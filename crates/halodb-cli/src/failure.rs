@@ -333,6 +333,7 @@ fn classify(kind: ErrorKind) -> (Code, &'static str) {
         ErrorKind::Full => (Code::Io, "full"),
         ErrorKind::Poisoned => (Code::Io, "poisoned"),
         ErrorKind::Closed => (Code::Io, "closed"),
+        ErrorKind::Clock => (Code::Io, "clock"),
         ErrorKind::Forked => (Code::Usage, "forked"),
         ErrorKind::Locked => (Code::Locked, "locked"),
         ErrorKind::Conflict => (Code::Conflict, "conflict"),

@@ -64,3 +64,18 @@ fn lost_data_is_exit_code_4_and_the_rest_is_saved() {
     assert!((1..50).contains(&left), "{left}");
     assert_eq!(fs::read(place.path("data/p000/tree.db")).expect("the file"), before);
 }
+
+#[test]
+fn time_is_turned_back_only_on_a_word_and_only_if_it_is_ahead() {
+    let place = Place::new();
+    assert_eq!(place.run(&["put", "k", "v", "--ttl", "1h"]).code, 0);
+    let run = place.run(&["doctor", "--turn-back"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("--turn-back --yes"), "{run:?}");
+    let run = place.run(&["doctor", "--turn-back", "--yes"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.out().contains("nothing was changed"), "{run:?}");
+    let run = place.run(&["doctor", "--turn-back", "--yes", "--format", "json"]);
+    assert_eq!(run.out().trim(), "{\"turned_back_seconds\":null}");
+    place.run(&["get", "k"]).expect(0, "v\n");
+}

@@ -284,8 +284,7 @@ impl Builder {
             );
             let _ = elapsed_ms;
         }
-        // What has expired while nobody had it open is gone from the beginning.
-        set.keep_time(now_ms())?;
+        let found_ms = set.time_ms();
         event!(
             INFO,
             path = %path.display(), created = report.created, clean = report.clean, replayed = report.replayed,
@@ -297,7 +296,18 @@ impl Builder {
         }
 
         let space = SpaceId::new(SpaceId::DEFAULT, set.stats().page_size);
-        let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes));
+        let engine = Arc::new(Engine::new(set, Gate::new(Arc::clone(&path)), budget_bytes, found_ms));
+        if let Some(doubt) = engine.clock.doubt() {
+            let step_ms = doubt.step.as_millis() as u64;
+            event!(
+                WARN, path = %path.display(), step_ms,
+                "the clock is more than a day ahead of the last process: keys expire by it, and what expired meanwhile \
+                 stays in the files for a day or until the clock is confirmed"
+            );
+            let _ = step_ms;
+        }
+        // What has expired while nobody had it open is gone from the beginning.
+        engine.set.keep_time(engine.now_ms())?;
         let workers = Workers::start(&engine, &crew, resolved.schedule)?;
         let durability = resolved.durability;
         Ok(Db::from_parts(Parts { engine, workers, path, space, durability, report, owner }))

@@ -8,6 +8,7 @@ use halodb_partition::{BehindGaps, Options};
 use halodb_vfs::OsVfs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Says what is wrong with the database in `path`, how bad it is, and what to do: without opening it for writing, and
 /// also if it cannot be opened at all. Nothing is changed.
@@ -38,6 +39,28 @@ use std::sync::Arc;
 /// ```
 pub fn doctor(path: impl AsRef<Path>) -> Result<Diagnosis> {
     Ok(halodb_partition::diagnose(Arc::new(OsVfs), &absolute(path.as_ref())?)?)
+}
+
+/// Sets the time of the database in `path` back to that of the machine, if it is more than ten seconds ahead of it: after the
+/// clock of the machine was far ahead for a moment, and the database was opened in it. What expired meanwhile and is still in
+/// the files is there again. Says how far it was ahead; `None`: it was not, and nothing was changed.
+///
+/// Nobody may have it open. Costs an open and a close, with a merge of what the log holds.
+///
+/// # Errors
+/// Those of [`Db::open`](crate::Db::open) of a database that must be there, and of [`Db::close`](crate::Db::close).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("data");
+/// halodb::Db::open(&path)?.close()?;
+/// assert_eq!(halodb::turn_back(&path)?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn turn_back(path: impl AsRef<Path>) -> Result<Option<Duration>> {
+    let (path, now_ms) = (absolute(path.as_ref())?, now_ms());
+    let before_ms = halodb_partition::turn_back(Arc::new(OsVfs), &path, Options::default(), now_ms)?;
+    Ok(before_ms.map(|before_ms| Duration::from_millis(before_ms.saturating_sub(now_ms))))
 }
 
 /// Copies everything that can be read of the database in `path` into a new one in `into`, which must not exist, or be

@@ -4,7 +4,8 @@
 //! `flush`. The engine's threads
 //! hold it, but only `db` closes it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use halodb_partition::{
@@ -13,9 +14,10 @@ use halodb_partition::{
 
 use crate::clock;
 use crate::gate::{Gate, Turn};
+use crate::meter::{Counted, Meter, Slow};
 use crate::trace::event;
 use crate::ttl_clock::TtlClock;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub(crate) struct Engine {
     pub(crate) gate: Gate,
     /// The time by which keys expire.
     pub(crate) clock: TtlClock,
+    /// How many calls there were, and how long they took.
+    pub(crate) meter: Arc<Meter>,
+    /// Whether it was traced that nothing more can be written.
+    poison_told: AtomicBool,
     /// Bytes committed since the workers were last woken, and how many are to wake them.
     unannounced: AtomicU64,
     announce_bytes: u64,
@@ -40,21 +46,51 @@ const SLOWED_IF_LARGE: Duration = Duration::from_millis(30);
 
 impl Engine {
     /// `budget_bytes` is how much may be written until something has to be merged.
-    pub(crate) fn new(set: PartitionSet, gate: Gate, budget_bytes: u64) -> Self {
+    /// `found_ms` is where its time was before this open.
+    pub(crate) fn new(set: PartitionSet, gate: Gate, budget_bytes: u64, found_ms: u64) -> Self {
         /// Workers look for work this many times while the budget is used up once: seldom enough to cost nothing, often
         /// enough that a merge begins while there is still room.
         const LOOKS_PER_FILLING: u64 = 32;
         /// So many batches fill the budget that each counts as large.
         const LARGE_PER_FILLING: u64 = 512;
         let announce_bytes = (budget_bytes / LOOKS_PER_FILLING).max(1);
-        let clock = TtlClock::new(clock::now_ms(), set.time_ms());
+        let clock = TtlClock::new(clock::now_ms(), found_ms);
+        set.drop_until(clock.drop_until_ms());
         let large_bytes = (budget_bytes / LARGE_PER_FILLING).max(1);
-        Engine { set, gate, clock, unannounced: AtomicU64::new(0), announce_bytes, large_bytes }
+        Engine {
+            set,
+            gate,
+            clock,
+            meter: Arc::default(),
+            poison_told: AtomicBool::new(false),
+            unannounced: AtomicU64::new(0),
+            announce_bytes,
+            large_bytes,
+        }
     }
 
     /// Now, in milliseconds since 1970, by the clock that never goes back.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Now and then: lets time follow the machine's clock, and sees to what may be dropped by it.
+    pub(crate) fn follow_clock(&self) {
+        self.clock.follow(clock::now_ms());
+        self.set.drop_until(self.clock.drop_until_ms());
+    }
+
+    /// The machine's clock is right, whatever step it made.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
+        self.clock.confirm(clock::now_ms());
+        self.set.drop_until(self.clock.drop_until_ms());
+        Ok(self.set.keep_time(self.now_ms())?)
+    }
+
+    /// Refuses a write with an expiry while the clock is in doubt.
+    #[inline]
+    fn clock_will_do(&self, expires: bool) -> Result<()> {
+        if expires { self.clock.check() } else { Ok(()) }
     }
 
     /// Before a read: what has expired by now is absent. One load while nothing with an expiry was ever written.
@@ -85,7 +121,9 @@ impl Engine {
 
     /// Commits a batch, waiting for room if need be.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Lsn> {
-        let lsn = self.gate.when_room(|| self.set.commit(batch, level, self.now_ms()))?;
+        self.clock_will_do(batch.expires())?;
+        let _timer = self.meter.commit(Counted::Commit, level);
+        let lsn = self.told(self.gate.when_room(|| self.set.commit(batch, level, self.now_ms())))?;
         self.committed(batch.len_bytes() as u64);
         Ok(lsn)
     }
@@ -97,7 +135,9 @@ impl Engine {
         conditions: &[(&[u8], Expect)],
         level: Durability,
     ) -> Result<Outcome> {
-        let outcome = self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms()))?;
+        self.clock_will_do(batch.expires())?;
+        let _timer = self.meter.commit(Counted::Conditional, level);
+        let outcome = self.told(self.gate.when_room(|| self.set.commit_if(batch, conditions, level, self.now_ms())))?;
         if let Outcome::Committed(_) = outcome {
             self.committed(batch.len_bytes() as u64);
         }
@@ -112,7 +152,10 @@ impl Engine {
         reads: &ReadSet,
         level: Durability,
     ) -> Result<Validated> {
-        let answer = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()))?;
+        self.clock_will_do(batch.expires())?;
+        let _timer = self.meter.commit(Counted::Validated, level);
+        let committed = self.gate.when_room(|| self.set.commit_validated(batch, snapshot, reads, level, self.now_ms()));
+        let answer = self.told(committed)?;
         if let Validated::Committed(_) = answer {
             self.committed(batch.len_bytes() as u64);
         }
@@ -126,8 +169,11 @@ impl Engine {
         conditions: &[(&[u8], Expect)],
         level: Durability,
     ) -> Result<Outcome> {
+        self.clock_will_do(staged.expires())?;
+        let _timer = self.meter.commit(Counted::Conditional, level);
         let bytes = staged.len_bytes();
-        let outcome = self.gate.when_room(|| self.set.commit_staged(staged, conditions, level, self.now_ms()))?;
+        let attempt = || self.set.commit_staged(staged, conditions, level, self.now_ms());
+        let outcome = self.told(self.gate.when_room(attempt))?;
         if let Outcome::Committed(_) = outcome {
             self.committed(bytes);
         }
@@ -142,9 +188,11 @@ impl Engine {
         reads: &ReadSet,
         level: Durability,
     ) -> Result<Validated> {
+        self.clock_will_do(staged.expires())?;
+        let _timer = self.meter.commit(Counted::Validated, level);
         let bytes = staged.len_bytes();
         let attempt = || self.set.commit_staged_validated(staged, snapshot, reads, level, self.now_ms());
-        let answer = self.gate.when_room(attempt)?;
+        let answer = self.told(self.gate.when_room(attempt))?;
         if let Validated::Committed(_) = answer {
             self.committed(bytes);
         }
@@ -158,7 +206,19 @@ impl Engine {
         conditions: &[(&[u8], Expect)],
         level: Durability,
     ) -> Result<Removal> {
-        self.gate.when_room(|| self.set.delete_range(range, conditions, level, self.now_ms()))
+        let _timer = self.meter.commit(Counted::RangeDelete, level);
+        self.told(self.gate.when_room(|| self.set.delete_range(range, conditions, level, self.now_ms())))
+    }
+
+    /// The first write that finds the log or a page file poisoned is traced; the others are told the same.
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Poisoned
+            && !self.poison_told.swap(true, Ordering::Relaxed)
+        {
+            event!(ERROR, %error, "a write or a synchronisation failed; writes fail until the database is opened again");
+        }
+        result
     }
 
     /// After each commit: the workers hear of it, and a writer that is ahead of them waits a moment.
@@ -188,7 +248,9 @@ impl Engine {
             let is_optional = job.is_optional();
             #[cfg(feature = "tracing")]
             let (what, started) = (job.describe(), std::time::Instant::now());
+            let timer = self.meter.time(if is_optional { Slow::Upkeep } else { Slow::Merge });
             let result = job.run();
+            drop(timer);
             #[cfg(feature = "tracing")]
             match &result {
                 Ok(()) => {

@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Closed,
     /// The database was opened by the process that this one was forked from.
     Forked,
+    /// The clock of the machine made a step of more than a day, and a write with an expiry rests on it. Nothing was done.
+    Clock,
     /// The caller asked for an end of what was being done. Nothing was changed.
     Cancelled,
 }
@@ -81,6 +83,8 @@ struct Repr {
     kind: ErrorKind,
     /// `None`: the cause's own sentence stands for this error.
     message: Option<String>,
+    /// What to do next, where the kind alone does not say it.
+    hint: Option<String>,
     cause: Option<Cause>,
 }
 
@@ -139,7 +143,7 @@ impl Error {
 
     /// What to do next, as a sentence, if there is something to do.
     pub fn hint(&self) -> Option<String> {
-        crate::hint::hint(self)
+        self.0.hint.clone().or_else(|| crate::hint::hint(self))
     }
 
     /// The first [`io::Error`] in the chain of causes.
@@ -156,12 +160,23 @@ impl Error {
 
     /// A failure that this crate itself found.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Repr { kind, message: Some(message.into()), cause: None }))
+        Error(Box::new(Repr { kind, message: Some(message.into()), hint: None, cause: None }))
+    }
+
+    /// The same with a hint of its own.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
     }
 
     /// A failure of a call to the system.
     pub(crate) fn io(message: impl Into<String>, cause: io::Error) -> Self {
-        Error(Box::new(Repr { kind: ErrorKind::Io, message: Some(message.into()), cause: Some(Cause::Io(cause)) }))
+        Error(Box::new(Repr {
+            kind: ErrorKind::Io,
+            message: Some(message.into()),
+            hint: None,
+            cause: Some(Cause::Io(cause)),
+        }))
     }
 
     /// A write that waited for a background job, and the job failed.
@@ -171,6 +186,7 @@ impl Error {
             message: Some(
                 "memory is full of writes that could not be merged into the trees; this write was not made".to_owned(),
             ),
+            hint: None,
             cause: Some(Cause::Engine(Arc::clone(cause))),
         }))
     }
@@ -178,7 +194,7 @@ impl Error {
     /// A merge that the caller asked for failed.
     pub(crate) fn unmerged(cause: &Arc<engine::Error>) -> Self {
         let kind = kind_of(cause.kind());
-        Error(Box::new(Repr { kind, message: None, cause: Some(Cause::Engine(Arc::clone(cause))) }))
+        Error(Box::new(Repr { kind, message: None, hint: None, cause: Some(Cause::Engine(Arc::clone(cause))) }))
     }
 
     /// The database in `path` was closed.
@@ -190,14 +206,19 @@ impl Error {
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         let kind = kind_of(error.kind());
-        Error(Box::new(Repr { kind, message: None, cause: Some(Cause::Engine(Arc::new(error))) }))
+        Error(Box::new(Repr { kind, message: None, hint: None, cause: Some(Cause::Engine(Arc::new(error))) }))
     }
 }
 
 impl From<ConfigErrors> for Error {
     fn from(errors: ConfigErrors) -> Self {
         let message = errors.to_string().trim_end().to_owned();
-        Error(Box::new(Repr { kind: ErrorKind::Config, message: Some(message), cause: Some(Cause::Config(errors)) }))
+        Error(Box::new(Repr {
+            kind: ErrorKind::Config,
+            message: Some(message),
+            hint: None,
+            cause: Some(Cause::Config(errors)),
+        }))
     }
 }
 
@@ -302,10 +323,10 @@ mod tests {
                 ErrorKind::NotADatabase | ErrorKind::NotFound | ErrorKind::NoKeyspace => (false, true),
                 ErrorKind::Corrupt | ErrorKind::Poisoned | ErrorKind::Lost | ErrorKind::TooOld => (false, true),
                 ErrorKind::ManifestMissing | ErrorKind::Version | ErrorKind::Config => (false, true),
-                ErrorKind::Closed | ErrorKind::Forked => (false, true),
+                ErrorKind::Closed | ErrorKind::Forked | ErrorKind::Clock => (false, true),
             }
         }
-        const ALL: [ErrorKind; 19] = [
+        const ALL: [ErrorKind; 20] = [
             ErrorKind::InvalidInput,
             ErrorKind::NotADatabase,
             ErrorKind::NotFound,
@@ -324,6 +345,7 @@ mod tests {
             ErrorKind::Config,
             ErrorKind::Closed,
             ErrorKind::Forked,
+            ErrorKind::Clock,
             ErrorKind::Cancelled,
         ];
         for kind in ALL {

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use halodb_partition as engine;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::histogram::{Histogram, Recorder};
+use crate::trace::event;
 use crate::{Error, ErrorKind, Result};
 
 /// How long a stalled writer sleeps before it tries again unasked.
@@ -59,6 +61,9 @@ pub(crate) struct Gate {
     /// Writes that were slowed down, and the time they waited.
     slowed: AtomicU64,
     slowed_us: AtomicU64,
+    /// How long stalled writers waited, and slowed ones.
+    stalled_for: Recorder,
+    slowed_for: Recorder,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +124,8 @@ impl Gate {
             stalls: AtomicU64::new(0),
             slowed: AtomicU64::new(0),
             slowed_us: AtomicU64::new(0),
+            stalled_for: Recorder::default(),
+            slowed_for: Recorder::default(),
         }
     }
 
@@ -154,6 +161,11 @@ impl Gate {
         (self.slowed.load(Ordering::Relaxed), self.slowed_us.load(Ordering::Relaxed))
     }
 
+    /// How long stalled writers waited, and slowed ones.
+    pub(crate) fn waits(&self) -> (Histogram, Histogram) {
+        (self.stalled_for.histogram(), self.slowed_for.histogram())
+    }
+
     /// Makes a writer that is ahead of the merges wait: for `longest`, or until it no longer is when a job has ended, or for
     /// a stop. It never fails: what it follows is committed.
     #[cold]
@@ -169,7 +181,9 @@ impl Gate {
         }
         drop(state);
         self.slowed.fetch_add(1, Ordering::Relaxed);
-        self.slowed_us.fetch_add(begun.elapsed().as_micros() as u64, Ordering::Relaxed);
+        let waited = begun.elapsed();
+        self.slowed_us.fetch_add(waited.as_micros() as u64, Ordering::Relaxed);
+        self.slowed_for.record(waited);
     }
 
     /// Tells sleeping workers that there may be a job.
@@ -229,6 +243,7 @@ impl Gate {
     #[cold]
     fn stalled<T>(&self, attempt: &mut impl FnMut() -> engine::Result<T>) -> Result<T> {
         self.stalls.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
         let mut state = self.state.lock();
         state.stalled += 1;
         let failed_before = state.failed;
@@ -268,6 +283,15 @@ impl Gate {
             }
         };
         state.stalled -= 1;
+        drop(state);
+        let waited = begun.elapsed();
+        self.stalled_for.record(waited);
+        event!(
+            DEBUG,
+            waited_ms = waited.as_millis() as u64,
+            failed = result.is_err(),
+            "a writer found memory full of unmerged writes"
+        );
         result
     }
 

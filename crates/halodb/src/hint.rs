@@ -49,6 +49,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         ErrorKind::Config if error.config_errors().is_some() => return None,
         ErrorKind::Config => "correct the values named, or leave them out to take what the database was created with",
         ErrorKind::Closed => "open the database again",
+        ErrorKind::Clock => {
+            "set the machine's clock right; if it is right already, call `Db::confirm_clock`, or open the database again"
+        }
         ErrorKind::Forked => "open the database in this process, after the process that has it open has closed it",
     };
     Some(text.to_owned())
@@ -90,6 +93,7 @@ mod tests {
             ErrorKind::Config,
             ErrorKind::Closed,
             ErrorKind::Forked,
+            ErrorKind::Clock,
         ];
         for kind in kinds {
             let hint = Error::new(kind, "it failed").hint().unwrap_or_else(|| panic!("{kind:?} has no hint"));

@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::sync::Arc;
 
 use halodb_partition as partition;
 
+use crate::meter::Meter;
 use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::walk::{Side, Walk};
@@ -38,6 +40,12 @@ impl Iter {
     /// Over `span` of `view`; `None` is the empty span.
     pub(crate) fn new(view: partition::Snapshot, space: SpaceId, span: Option<Span>) -> Self {
         Iter { walk: Walk::new(view, space, span) }
+    }
+
+    /// From now on its seeks are timed, if there is a meter.
+    pub(crate) fn probed(mut self, probe: Option<Arc<Meter>>) -> Self {
+        self.walk.probe = probe;
+        self
     }
 
     /// Gives `error`, then nothing.

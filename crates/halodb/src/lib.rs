@@ -86,19 +86,23 @@ mod engine;
 mod error;
 mod gate;
 mod hint;
+mod histogram;
 pub mod inspect;
 mod iter;
 mod key;
 mod keyspace;
+mod meter;
 mod pins;
 mod recovery;
 mod restore;
+mod sample;
 mod scan;
 mod settings;
 mod short;
 mod snapshot;
 mod space_id;
 mod span;
+mod stats;
 mod trace;
 mod transaction;
 mod ttl;
@@ -111,24 +115,28 @@ mod write;
 pub use batch::Batch;
 pub use builder::Builder;
 pub use db::{Db, Space};
-pub use doctor::{doctor, salvage};
+pub use doctor::{doctor, salvage, turn_back};
 pub use error::{Error, ErrorKind, Result};
+pub use histogram::Histogram;
 pub use iter::{Iter, Keys, Values};
 pub use key::Key;
 pub use keyspace::Keyspace;
+pub use meter::{FilterStats, Latencies, Operations};
 pub use pins::HeldSnapshot;
 pub use restore::Restore;
 pub use scan::Scan;
 pub use snapshot::Snapshot;
+pub use stats::Stats;
 pub use transaction::{Transaction, TransactionIter, TransactionKeyspace};
 pub use ttl::{Ttl, TtlState};
+pub use ttl_clock::ClockDoubt;
 pub use write::{Cas, Commit, Condition, Update, WriteOptions};
 
 pub use halodb_partition::{Ailment, BehindGaps, Diagnosis, Health, SalvageReport};
 pub use halodb_partition::{BackupReport, CopyProgress, CopyStep, RestoreReport};
 pub use halodb_partition::{
     CheckProgress, CheckReport, Compaction, Depth, Finding, LogSpace, OpenProgress, OpenReport, OtherFile,
-    PartitionShape, PartitionSpace, Stats, Value,
+    PartitionShape, PartitionSpace, Value,
 };
 pub use halodb_wal::{Durability, Lsn};
 

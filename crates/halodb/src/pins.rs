@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::{Error, ErrorKind};
+
 /// A snapshot that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,6 +75,27 @@ impl Pins {
             label: entry.label.clone(),
         };
         state.entries.values().map(held).collect()
+    }
+}
+
+/// A snapshot that is held, for people: `"export", taken 12 s ago by thread reader`.
+fn described(held: &HeldSnapshot) -> String {
+    let label = held.label.as_deref().map_or_else(|| "a snapshot".to_owned(), |label| format!("\"{label}\""));
+    format!("{label}, taken {} s ago by thread {}", held.age.as_secs(), held.thread)
+}
+
+impl Pins {
+    /// The error for one that must not be taken: what is held keeps `bytes` of memory, more than its share.
+    pub(crate) fn used_up(&self, bytes: u64, share: u64) -> Error {
+        let what = format!(
+            "snapshots, iterators and transactions that are held keep {bytes} bytes of merged memtables in memory, and may keep \
+             {share}; no more can be taken for now. Lookups and writes go on"
+        );
+        let hint = match self.list().first() {
+            Some(oldest) => format!("drop what is held longer than it is read; the oldest is {}", described(oldest)),
+            None => "drop iterators that are held longer than they are read, or wait until they are".to_owned(),
+        };
+        Error::new(ErrorKind::Busy, what).with_hint(hint)
     }
 }
 

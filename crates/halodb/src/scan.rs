@@ -3,9 +3,11 @@
 //! It differs from [`Iter`](crate::Iter) in what it gives out: bytes where they lie instead of copies of one's own.
 
 use std::fmt;
+use std::sync::Arc;
 
 use halodb_partition as partition;
 
+use crate::meter::Meter;
 use crate::space_id::SpaceId;
 use crate::span::Span;
 use crate::walk::{Side, Walk};
@@ -39,6 +41,12 @@ impl Scan {
     /// Over `span` of `view`; `None` is the empty span.
     pub(crate) fn new(view: partition::Snapshot, space: SpaceId, span: Option<Span>) -> Self {
         Scan { walk: Walk::new(view, space, span) }
+    }
+
+    /// From now on its seeks are timed, if there is a meter.
+    pub(crate) fn probed(mut self, probe: Option<Arc<Meter>>) -> Self {
+        self.walk.probe = probe;
+        self
     }
 
     /// Gives `error`, then nothing.

@@ -52,15 +52,20 @@ pub struct Snapshot {
 struct Refusal {
     kind: ErrorKind,
     text: Arc<str>,
+    hint: Option<Arc<str>>,
 }
 
 impl Refusal {
     fn of(error: &Error) -> Self {
-        Refusal { kind: error.kind(), text: error.to_string().into() }
+        Refusal { kind: error.kind(), text: error.to_string().into(), hint: error.hint().map(Arc::from) }
     }
 
     fn error(&self) -> Error {
-        Error::new(self.kind, &*self.text)
+        let error = Error::new(self.kind, &*self.text);
+        match &self.hint {
+            Some(hint) => error.with_hint(&**hint),
+            None => error,
+        }
     }
 }
 

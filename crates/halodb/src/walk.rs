@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use halodb_partition::{self as partition, Cursor};
 
+use crate::meter::{Meter, Quick};
 use crate::short::head;
 use crate::space_id::SpaceId;
 use crate::span::Span;
@@ -35,6 +37,8 @@ pub(crate) struct Walk {
     is_over: bool,
     front: End,
     back: End,
+    /// What times the seeks, if this walk was chosen for it.
+    pub(crate) probe: Option<Arc<Meter>>,
 }
 
 /// Where the cursors come from.
@@ -84,7 +88,17 @@ impl Walk {
 
     fn of(source: Source, space: SpaceId, range: Option<Span>) -> Self {
         let (is_over, inside) = (range.is_none(), range.as_ref().map_or((0, 0), heads));
-        Walk { source, space, range, narrowed: None, inside, is_over, front: End::default(), back: End::default() }
+        Walk {
+            source,
+            space,
+            range,
+            narrowed: None,
+            inside,
+            is_over,
+            front: End::default(),
+            back: End::default(),
+            probe: None,
+        }
     }
 
     /// Begins again at the part of the range from `key` on.
@@ -190,6 +204,7 @@ impl Walk {
         if let Source::Failed(error) = &mut self.source {
             return error.take().map_or(Ok(()), Err);
         }
+        let _timer = self.probe.as_deref().map(|meter| meter.time_quick(Quick::Seek));
         let (end, other) = match side {
             Side::Front => (&mut self.front, &self.back),
             Side::Back => (&mut self.back, &self.front),

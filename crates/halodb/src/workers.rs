@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::clock;
 use crate::crew::Crew;
 use crate::engine::Engine;
 use crate::gate::{Turn, panic_text};
@@ -134,7 +133,7 @@ fn tick(engine: &Engine, interval: Duration) {
         }
         waited += step;
         let is_due = waited >= interval;
-        engine.clock.follow(clock::now_ms());
+        engine.follow_clock();
         let turn = || match is_due {
             true => engine.set.tick(engine.now_ms()),
             false => engine.set.keep_time(engine.now_ms()),

@@ -88,7 +88,7 @@ impl Batch {
     }
 
     /// Whether it may hold an entry that expires.
-    pub(crate) fn expires(&self) -> bool {
+    pub fn expires(&self) -> bool {
         self.expires
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Clock {
     /// 0: no entry that expires was ever committed.
     mark_ms: AtomicU64,
     promised_ms: AtomicU64,
+    /// What expired later than this is not dropped from tree or memtable: the time may be wrong.
+    drop_until_ms: AtomicU64,
     /// Held by whoever makes a mark.
     marking: Mutex<()>,
 }
@@ -61,6 +63,7 @@ impl Clock {
             now_ms: AtomicU64::new(now_ms),
             mark_ms: AtomicU64::new(mark_ms),
             promised_ms: AtomicU64::new(stated_ms.max(start)),
+            drop_until_ms: AtomicU64::new(u64::MAX),
             marking: Mutex::new(()),
         }
     }
@@ -71,6 +74,23 @@ impl Clock {
         // Acquire, and after the version: whoever sees a version that a merge has published sees a time that is not before
         // the one by which the merge dropped what had expired.
         self.now_ms.load(Ordering::Acquire)
+    }
+
+    /// The time by which what has expired may be dropped: that of the clock, or an earlier one while the clock is in doubt.
+    pub(crate) fn dropping_ms(&self) -> u64 {
+        self.now_ms().min(self.drop_until_ms.load(Ordering::Acquire))
+    }
+
+    /// See [`PartitionSet::drop_until`](crate::PartitionSet::drop_until).
+    pub(crate) fn drop_until(&self, time_ms: u64) {
+        self.drop_until_ms.store(time_ms, Ordering::Release);
+    }
+
+    /// Time goes back, which it never does while anybody reads: for the only opener of a database that was found ahead.
+    pub(crate) fn set_back(&self, time_ms: u64) {
+        for time in [&self.now_ms, &self.mark_ms, &self.promised_ms] {
+            time.store(time_ms, Ordering::Release);
+        }
     }
 
     /// Whether an entry that expires was ever committed.

@@ -386,5 +386,6 @@ impl Shared {
                 part.frozen.insert(0, full.frozen(last));
             }
         });
+        self.size_memtables();
     }
 }

@@ -349,6 +349,7 @@ impl Shared {
             let empty = Arc::new(Memtable::with_pool(self.pool.clone()));
             self.versions.replace(partition, Lsn(0), |part| part.lay(table, empty, last, lsn, written.before));
         }
+        self.size_memtables();
         // The layers hold the log from here on.
         written.lift();
         Ok(lsn)

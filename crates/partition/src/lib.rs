@@ -36,9 +36,10 @@
 //!
 //! Rooms: `directory`, `manifest`, `open`, `opening`, `replay` (coming into being) · `batch`, `commit` (writing) · `staged`, `parts`, `large` (writing much) · `reads`,
 //! `ranges`, `evidence`, `validate` (writing on the strength of what was read) · `version`, `snapshot`,
-//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth`, `written` (reading) · `checkpoint`, `merge`, `jobs`, `close` (carrying data into the trees) ·
-//! `clock`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`, `patient`, `readout`,
-//! `salvage` (what is left of a damaged one) · `inspect` (files as bytes) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore` (copies and their way back).
+//! `multi`, `stream`, `sources`, `cursor`, `count`, `nth`, `written` (reading) · `checkpoint`, `plan`, `merge`, `jobs`, `close` (carrying data into the trees) ·
+//! `pinned` (what only readers keep) · `clock`, `turn_back`, `sweep` (what expires) · `compact` (files that shrink) · `check`, `stats`, `space` (looking) · `doctor`,
+//! `patient`, `readout`, `salvage` (what is left of a damaged one) · `inspect` (files as bytes) · `backup`, `backup_tree`, `backup_place`, `backup_file`, `restore`
+//! (copies and their way back).
 
 #![forbid(unsafe_code)]
 
@@ -77,6 +78,7 @@ mod options;
 mod pace;
 mod parts;
 mod patient;
+mod pinned;
 mod plan;
 mod ranges;
 mod readout;
@@ -94,6 +96,7 @@ mod stats;
 mod stream;
 mod sweep;
 mod sync;
+mod turn_back;
 mod validate;
 mod value;
 mod version;
@@ -130,6 +133,7 @@ pub use snapshot::Snapshot;
 pub use space::{LogSpace, OtherFile, PartitionSpace, Space};
 pub use staged::Staged;
 pub use stats::{PartitionShape, Stats};
+pub use turn_back::turn_back;
 pub use validate::Validated;
 pub use value::Value;
 pub use written::Written;

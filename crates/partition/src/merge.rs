@@ -68,7 +68,7 @@ impl Shared {
             let part = &version.parts[partition];
             let layer = part.frozen.last().expect("only this merge takes it away");
             // Before the version is published: its readers' clocks are not before this one.
-            let now_ms = self.clock.now_ms();
+            let now_ms = self.clock.dropping_ms();
             let progress = &self.partitions[partition].progress;
             // One run to read from end to end.
             layer.table.sort();
@@ -100,7 +100,9 @@ impl Shared {
                 }
                 match merged.merged_up_to {
                     None => {
-                        part.frozen.pop();
+                        if let Some(layer) = part.frozen.pop() {
+                            self.pinned.retire(&layer.table);
+                        }
                     }
                     Some(key) => {
                         let layer = part.frozen.last_mut().expect("only this merge takes it away");

@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::opening::Opening;
 use crate::options::{Create, Entropy, OpenReport, Options};
 use crate::pace::Progress;
+use crate::pinned::Pinned;
 use crate::replay::Replay;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
@@ -147,8 +148,11 @@ impl PartitionSet {
             evidence: Arc::default(),
             large: Large::default(),
             ahead: AtomicBool::new(false),
+            freeze_at: AtomicU64::new(0),
+            pinned: Pinned::default(),
             pool,
         };
+        shared.size_memtables();
         Ok((PartitionSet { shared: Arc::new(shared) }, report))
     }
 }

@@ -9,6 +9,7 @@ use crate::evidence::Evidence;
 use crate::large::Large;
 use crate::manifest::Manifest;
 use crate::pace::Progress;
+use crate::pinned::Pinned;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
@@ -65,6 +66,10 @@ pub(crate) struct Shared {
     pub(crate) large: Large,
     /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
     pub(crate) ahead: AtomicBool,
+    /// See [`Shared::freeze_bytes`].
+    pub(crate) freeze_at: AtomicU64,
+    /// Memtables that only readers keep.
+    pub(crate) pinned: Pinned,
     /// Memory of memtables that are merged, for those that come.
     pub(crate) pool: Arc<Pool>,
 }
@@ -116,7 +121,13 @@ impl Shared {
     /// Bytes at which a partition's active memtable is frozen: half of its share, as one more may be frozen already; and
     /// not more than leaves room for the largest batch.
     pub(crate) fn freeze_bytes(&self) -> u64 {
-        (self.options.memtable_bytes / (2 * self.partitions.len() as u64)).clamp(1, MAX_FREEZE_BYTES)
+        self.freeze_at.load(Ordering::Relaxed)
+    }
+
+    /// As often as a memtable is begun: how large it may be.
+    pub(crate) fn size_memtables(&self) {
+        let bytes = self.memtables_share() / (2 * self.partitions.len() as u64);
+        self.freeze_at.store(bytes.clamp(1, MAX_FREEZE_BYTES), Ordering::Relaxed);
     }
 
     /// Bytes of merged memtables that may be kept for open transactions.
@@ -237,6 +248,13 @@ impl PartitionSet {
     #[inline]
     pub fn advance_time(&self, now_ms: u64) {
         self.shared.clock.advance(now_ms);
+    }
+
+    /// From now on only what expired by `time_ms` is dropped from trees and memtables; what expired later is absent for all
+    /// readers, and stays on the disk. For a clock that may be wrong: 0 drops nothing, `u64::MAX` everything again. Does not
+    /// outlive the open.
+    pub fn drop_until(&self, time_ms: u64) {
+        self.shared.clock.drop_until(time_ms);
     }
 
     /// As [`PartitionSet::advance_time`], and sees to it that time may go on: to be called at least every two seconds, which

@@ -114,6 +114,19 @@ impl Snapshot {
         Ok(found.filter(|(_, expiry)| !expiry.is_past(self.now_ms)).map(|(value, _)| value))
     }
 
+    /// Whether a filter proves that an absent key is absent; `None` if the key is in memory or in the tree, or there is no
+    /// filter. For measuring filters.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn filter_denies(&self, key: &[u8]) -> Result<Option<bool>> {
+        let (part, hash) = self.part_of(key);
+        match part.in_memory(hash, key, self.lsn) {
+            Some(_) => Ok(None),
+            None => Ok(part.tree.filter_denies(key, hash)?),
+        }
+    }
+
     /// How long a key has its value, if nobody writes to it: whether it is there, now or at any later time. `Until` is in
     /// the future of the snapshot.
     ///

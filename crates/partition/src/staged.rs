@@ -165,7 +165,8 @@ impl Staged {
         self.len_bytes
     }
 
-    pub(crate) fn expires(&self) -> bool {
+    /// Whether one of the writes expires.
+    pub fn expires(&self) -> bool {
         self.expires
     }
 

@@ -41,6 +41,9 @@ pub struct Stats {
     pub conflicts: u64,
     /// Bytes of merged memtables kept for open transactions, beside `memtable_bytes`.
     pub evidence_bytes: u64,
+    /// Bytes of merged memtables that only snapshots, cursors and open transactions keep, `evidence_bytes` included, beside
+    /// `memtable_bytes`.
+    pub pinned_bytes: u64,
     /// Times a writer was slowed down because it was ahead of the merges ([`PartitionSet::is_ahead`]), and how long in
     /// microseconds. Counted by whoever makes it wait: 0 without the facade.
     pub slowed: u64,
@@ -88,6 +91,7 @@ impl PartitionSet {
             stalls: shared.counters.stalls.load(Ordering::Relaxed),
             conflicts: shared.counters.conflicts.load(Ordering::Relaxed),
             evidence_bytes: shared.evidence.bytes(),
+            pinned_bytes: shared.pinned.bytes(),
             visible: self.visible().0,
             durable: shared.wal.synced().0,
             ..Stats::default()

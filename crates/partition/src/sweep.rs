@@ -36,7 +36,7 @@ impl Shared {
     }
 
     fn has_expired(&self, tree: &Tree) -> bool {
-        tree.least_expiry().is_ok_and(|least| least.is_past(self.clock.now_ms()))
+        tree.least_expiry().is_ok_and(|least| least.is_past(self.clock.dropping_ms()))
     }
 
     /// Takes a chunk of what has expired out of a partition's tree. Within [`Shared::quietly`].
@@ -48,7 +48,7 @@ impl Shared {
         let next = &self.partitions[partition].sweep_at_ms;
         next.store(now_ms.saturating_add(self.options.sweep_ms), Ordering::Relaxed);
         self.wal.sync().map_err(|e| self.log_failed(e))?;
-        let clock = self.clock.now_ms();
+        let clock = self.clock.dropping_ms();
         let tree = self.versions.load().parts[partition].tree.clone();
         let keys = tree.expired_keys(&[], clock, self.chunk_pages(&tree))?;
         if keys.is_empty() {

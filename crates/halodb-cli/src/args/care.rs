@@ -52,6 +52,12 @@ pub(crate) struct Doctor {
     /// Of a log with holes, use only what comes before the first one
     #[arg(long, requires = "salvage")]
     pub(crate) stop_at_gap: bool,
+    /// Set the time by which keys expire back to the machine's, after that was far ahead by mistake
+    #[arg(long, conflicts_with = "salvage")]
+    pub(crate) turn_back: bool,
+    /// Do not ask before --turn-back
+    #[arg(long, requires = "turn_back")]
+    pub(crate) yes: bool,
 }
 
 /// The commands under `inspect`.

@@ -1,16 +1,22 @@
 //! `doctor`: says what is wrong with a database that may not even open, and saves what can be read. It repairs nothing in
-//! place.
+//! place, but for a time that a wrong clock has put ahead, if that is asked for.
 
+use super::clear;
 use crate::args::Doctor;
 use crate::failure::{Failure, Result};
 use crate::output::{Format, Out, Working, grouped};
-use crate::session::Session;
+use crate::session::{Front, Session};
 use halodb::{Ailment, BehindGaps, Diagnosis, Health};
 use serde_json::{Map, Value, json};
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
 /// `doctor [--salvage DIR [--stop-at-gap]]`: exit code 0 sound, 1 repairable, 4 data lost.
 pub(crate) fn run(session: &mut Session, doctor: &Doctor, format: Format) -> Result<()> {
     let directory = session.place.directory()?;
+    if doctor.turn_back {
+        return turn_back(session, doctor, &directory, format);
+    }
     let behind_gaps = if doctor.stop_at_gap { BehindGaps::Leave } else { BehindGaps::Use };
     let working = Working::on(if doctor.salvage.is_some() { "salvaging" } else { "reading everything" });
     let (diagnosis, saved) = match &doctor.salvage {
@@ -41,6 +47,26 @@ pub(crate) fn run(session: &mut Session, doctor: &Doctor, format: Format) -> Res
             Some(_) => "the lines above say what is missing in the new database; the old one is unchanged",
         })),
     }
+}
+
+/// `doctor --turn-back [--yes]`.
+fn turn_back(session: &mut Session, doctor: &Doctor, directory: &Path, format: Format) -> Result<()> {
+    if !doctor.yes {
+        if session.front == Front::Pipe || !session.stdin.terminal || !io::stderr().is_terminal() {
+            return Err(Failure::usage("keys that have expired by a wrong clock come back")
+                .with_hint("say `doctor --turn-back --yes` if that is what you want"));
+        }
+        clear::ask(session, "Let keys come back that have expired by a wrong clock?", "(nothing was changed)")?;
+    }
+    let ahead = halodb::turn_back(directory)?;
+    if format.is_json() {
+        let answer = json!({ "turned_back_seconds": ahead.map(|ahead| ahead.as_secs()) });
+        return session.out.line(answer.to_string());
+    }
+    session.out.line(match ahead {
+        Some(ahead) => format!("the time was set back by {} s", grouped(ahead.as_secs())),
+        None => "the time is not ahead of the machine's clock; nothing was changed".to_owned(),
+    })
 }
 
 fn name(health: Health) -> &'static str {

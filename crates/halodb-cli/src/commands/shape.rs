@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub(crate) fn stats(session: &mut Session, format: Format) -> Result<()> {
     let db = session.db()?;
     let stats = db.stats();
+    let (operations, latencies) = (&stats.operations, &stats.latencies);
     let bytes = |pages: u64| pages.saturating_mul(u64::from(stats.page_size));
     Table::default()
         .text("directory", db.path().display().to_string())
@@ -37,6 +38,28 @@ pub(crate) fn stats(session: &mut Session, format: Format) -> Result<()> {
         .number("stalls_since_open", stats.stalls, Unit::Count)
         .number("slowed_since_open", stats.slowed, Unit::Count)
         .number("slowed_us_since_open", stats.slowed_us, Unit::Count)
+        .number("conflicts_since_open", stats.conflicts, Unit::Count)
+        .number("gets_since_open", operations.gets, Unit::Count)
+        .number("multi_gets_since_open", operations.multi_gets, Unit::Count)
+        .number("scans_since_open", operations.scans, Unit::Count)
+        .number("counts_since_open", operations.counts, Unit::Count)
+        .number("plain_commits_since_open", operations.commits, Unit::Count)
+        .number("conditional_commits_since_open", operations.conditional_commits, Unit::Count)
+        .number("validated_commits_since_open", operations.validated_commits, Unit::Count)
+        .number("range_deletes_since_open", operations.range_deletes, Unit::Count)
+        .number("filters_asked_of_absent_keys", stats.filters.asked, Unit::Count)
+        .share("filter_false_positive_rate", stats.filters.false_positive_rate())
+        .latency("get_latency", &latencies.gets)
+        .latency("multi_get_latency", &latencies.multi_gets)
+        .latency("seek_latency", &latencies.seeks)
+        .latency("count_latency", &latencies.counts)
+        .latency("commit_latency", &latencies.commits)
+        .latency("sync_commit_latency", &latencies.sync_commits)
+        .latency("sync_latency", &latencies.syncs)
+        .latency("merge_latency", &latencies.merges)
+        .latency("upkeep_latency", &latencies.upkeep)
+        .latency("stall_latency", &latencies.stalls)
+        .latency("slowed_latency", &latencies.slowed)
         .number("last_visible_seq", stats.visible, Unit::Count)
         .number("last_durable_seq", stats.durable, Unit::Count)
         .write(&mut session.out, format)

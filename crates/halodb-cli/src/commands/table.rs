@@ -3,7 +3,9 @@
 use crate::dates;
 use crate::failure::Result;
 use crate::output::{Format, Out, grouped};
+use halodb::Histogram;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// How a number is shown to people.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Milliseconds since 1970: people see the date, and the name without its unit.
     Moment,
+    /// An object: how long calls took.
+    Latency,
 }
 
 /// Names and numbers in the order they are shown.
@@ -33,6 +37,27 @@ impl Table {
         self
     }
 
+    /// Adds a share between 0 and 1, if there is one.
+    pub(crate) fn share(mut self, name: &'static str, share: Option<f64>) -> Self {
+        self.0.push((name, json!(share.map(|share| (share * 1e6).round() / 1e6)), Unit::Count));
+        self
+    }
+
+    /// Adds how long calls took: to programs also the buckets, each as its longest time in nanoseconds and its calls.
+    pub(crate) fn latency(mut self, name: &'static str, calls: &Histogram) -> Self {
+        let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
+        let buckets: Vec<_> = calls.buckets().map(|(upper, n)| json!([upper.as_nanos() as u64, n])).collect();
+        let object = json!({
+            "count": calls.count(),
+            "p50_ns": ns(calls.percentile(50.0)),
+            "p99_ns": ns(calls.percentile(99.0)),
+            "max_ns": ns(calls.max()),
+            "buckets": buckets,
+        });
+        self.0.push((name, object, Unit::Latency));
+        self
+    }
+
     /// Writes the table.
     pub(crate) fn write(self, out: &mut Out, format: Format) -> Result<()> {
         if format.is_json() {
@@ -41,8 +66,14 @@ impl Table {
         }
         if format == Format::Csv {
             out.line("name,value")?;
-            for (name, value, _) in self.0 {
-                out.line(format!("{name},{value}"))?;
+            for (name, value, unit) in self.0 {
+                let Unit::Latency = unit else {
+                    out.line(format!("{name},{value}"))?;
+                    continue;
+                };
+                for part in ["count", "p50_ns", "p99_ns", "max_ns"] {
+                    out.line(format!("{name}_{part},{}", value[part].as_u64().unwrap_or(0)))?;
+                }
             }
             return Ok(());
         }
@@ -80,8 +111,22 @@ fn shown(value: &Value, unit: Unit) -> String {
         (_, Some(bytes), Unit::Bytes) => bytes_for_people(bytes),
         (_, Some(number), Unit::Count) => grouped(number),
         (_, Some(ms), Unit::Moment) => dates::show(ms),
+        (Value::Object(_), _, Unit::Latency) => latency_for_people(value),
+        (Value::Null, ..) => "-".to_owned(),
         (Value::String(text), ..) => text.clone(),
         (other, ..) => other.to_string(),
+    }
+}
+
+/// How long calls took: `p50 1.2 µs, p99 3.1 µs, max 12 µs of 64`.
+fn latency_for_people(latency: &Value) -> String {
+    let time = |part: &str| latency[part].as_u64().map(Duration::from_nanos);
+    match (time("p50_ns"), time("p99_ns"), time("max_ns")) {
+        (Some(p50), Some(p99), Some(max)) => {
+            let count = grouped(latency["count"].as_u64().unwrap_or(0));
+            format!("p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?} of {count}")
+        }
+        _ => "-".to_owned(),
     }
 }
 
@@ -109,6 +154,18 @@ mod tests {
         let text = |format| String::from_utf8(written(false, |out| table().write(out, format))).unwrap();
         assert_eq!(text(Format::Text), "backup time  2023-11-14 22:13:20 UTC\n");
         assert_eq!(text(Format::Json), "{\"backup_time_ms\":1700000000000}\n");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_a_dash_for_people_and_null_for_programs() {
+        let written = |format| {
+            let table = Table::default().share("rate", None).latency("get_latency", &Histogram::default());
+            String::from_utf8(written(false, |out| table.write(out, format))).unwrap()
+        };
+        assert_eq!(written(Format::Text), "rate         -\nget latency  -\n");
+        let json: Value = serde_json::from_str(&written(Format::Json)).unwrap();
+        assert_eq!((&json["rate"], &json["get_latency"]["p50_ns"]), (&Value::Null, &Value::Null));
+        assert_eq!(json["get_latency"]["count"], 0);
     }
 
     #[test]

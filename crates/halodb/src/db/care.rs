@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use halodb_partition::{CheckProgress, CheckReport, Depth, PartitionShape, Stats};
+use halodb_partition::{CheckProgress, CheckReport, Depth, PartitionShape};
 
 use super::Db;
-use crate::Result;
+use crate::{Result, Stats};
 
 impl Db {
-    /// Plain numbers about memory, files and work done since the open. Cheap; also of a closed database.
+    /// Plain numbers about memory, files and work done since the open: see [`Stats`]. Cheap; also of a closed database.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -20,10 +20,17 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> Stats {
-        let mut stats = self.inner.engine.set.stats();
+        let engine = &self.inner.engine;
+        let mut stats = Stats {
+            engine: engine.set.stats(),
+            operations: engine.meter.operations(),
+            latencies: engine.meter.latencies(),
+            filters: engine.meter.filters(),
+        };
         // A write that waits asks several times; here it counts once.
-        stats.stalls = self.inner.engine.gate.stalls();
-        (stats.slowed, stats.slowed_us) = self.inner.engine.gate.slowed();
+        stats.engine.stalls = engine.gate.stalls();
+        (stats.engine.slowed, stats.engine.slowed_us) = engine.gate.slowed();
+        (stats.latencies.stalls, stats.latencies.slowed) = engine.gate.waits();
         stats
     }
 

@@ -1,4 +1,4 @@
-//! [`Db`]: the handle of an open database; its opening and closing. `keyspaces.rs`, `sync.rs`, `backup.rs`, `care.rs`, `compact.rs`
+//! [`Db`]: the handle of an open database; its opening and closing. `keyspaces.rs`, `sync.rs`, `backup.rs`, `care.rs`, `clock.rs`, `compact.rs`
 //! and `space.rs` hold the rest of its own methods. Those on data are [`Keyspace`]'s: a `Db` dereferences to the default one.
 //!
 //! All handles share one `Inner`. Threads share the [`Engine`] inside it and never the `Inner` itself, so the last handle to
@@ -6,6 +6,7 @@
 
 mod backup;
 mod care;
+mod clock;
 mod compact;
 mod keyspaces;
 mod space;
@@ -215,6 +216,21 @@ impl Inner {
         Ok(view)
     }
 
+    /// As [`Inner::view`], for whoever may keep it: refused with `Busy` while those that are held have more than their share of
+    /// the memory.
+    pub(crate) fn view_to_keep(&self) -> Result<partition::Snapshot> {
+        self.may_pin()?;
+        self.view()
+    }
+
+    /// Refuses with `Busy` while what is held has more than its share of the memory.
+    pub(crate) fn may_pin(&self) -> Result<()> {
+        match self.engine.set.pins_exceed() {
+            Some((bytes, share)) => Err(self.pins.used_up(bytes, share)),
+            None => Ok(()),
+        }
+    }
+
     /// Commits a batch of stored keys. `members` are the named keyspaces that it writes to: the error is `NoKeyspace` if one
     /// of them is gone, and nothing was written.
     pub(crate) fn commit(
@@ -380,6 +396,34 @@ mod tests {
         }
         assert_eq!(db.get("a").expect("a read succeeds"), None);
         assert_eq!(db.len().expect("a read succeeds"), 0);
+    }
+
+    #[test]
+    fn while_the_clock_is_in_doubt_nothing_is_written_that_expires_and_everything_else_is() {
+        use crate::{Ttl, WriteOptions};
+        use std::time::Duration;
+        // The ticker looks at the clock of the machine every two seconds, and finds it as it was.
+        let disk = Arc::new(SimVfs::new());
+        let db = Db::builder("data").vfs(disk).interval(Duration::from_secs(60)).open().expect("it opens");
+        let for_an_hour = WriteOptions::new().ttl(Ttl::After(Duration::from_secs(3600)));
+        db.put_with("before", "", &for_an_hour).expect("no doubt");
+        let clock = &db.inner.engine.clock;
+        clock.follow(clock.now_ms() + 2 * 24 * 3600 * 1000);
+        assert!(db.clock_doubt().is_some_and(|doubt| !doubt.is_followed));
+        let refused = [
+            db.put_with("k", "", &for_an_hour).err(),
+            db.expire("before", Ttl::After(Duration::from_secs(1))).err(),
+            db.batch().put_ttl("k", "", Ttl::After(Duration::from_secs(1))).commit().err(),
+        ];
+        for error in refused {
+            let error = error.expect("refused");
+            assert_eq!(error.kind(), ErrorKind::Clock, "{error}");
+        }
+        db.put("k", "").expect("it does not expire");
+        assert!(db.contains("before").expect("readable"), "the step is not followed");
+        db.confirm_clock().expect("the clock of the machine is right");
+        assert_eq!(db.clock_doubt(), None);
+        db.put_with("k", "", &for_an_hour).expect("no doubt");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use halodb_partition::Lsn;
 
 use super::Db;
+use crate::meter::Slow;
 use crate::{Commit, Result};
 
 impl Db {
@@ -12,7 +13,9 @@ impl Db {
     /// # Errors
     /// `Poisoned` if the disk failed, `Closed`, `Forked`.
     pub fn sync(&self) -> Result<Commit> {
-        let seq = self.inner.writable()?.set.sync()?.0;
+        let call = self.inner.writable()?;
+        let _timer = call.meter.time(Slow::Sync);
+        let seq = call.set.sync()?.0;
         Ok(Commit { seq })
     }
 
@@ -34,7 +37,9 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_durable(&self, seq: u64) -> Result<()> {
-        Ok(self.inner.writable()?.set.wait_durable(Lsn(seq))?)
+        let call = self.inner.writable()?;
+        let _timer = call.meter.time(Slow::Sync);
+        Ok(call.set.wait_durable(Lsn(seq))?)
     }
 
     /// A sequence number not smaller than that of any write that this thread has finished. Cheap: no I/O.

@@ -139,6 +139,14 @@ impl Keyspace {
         self.inner.view()
     }
 
+    /// What is visible now, for whoever may keep it: an iterator, a snapshot.
+    pub(crate) fn view_to_keep(&self) -> Result<partition::Snapshot> {
+        if let Some(member) = &self.member {
+            member.check()?;
+        }
+        self.inner.view_to_keep()
+    }
+
     /// Commits a batch of stored keys of this keyspace.
     pub(crate) fn commit(&self, batch: &partition::Batch, level: Durability) -> Result<Commit> {
         let members = self.member.as_slice();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use halodb_partition as partition;
 
 use super::Keyspace;
+use crate::meter::{Counted, Meter, Quick, Timer};
+use crate::sample;
 use crate::snapshot::multi_get;
 use crate::span::Span;
 use crate::{Iter, Key, Result, Scan, Snapshot, Value};
@@ -28,7 +30,10 @@ impl Keyspace {
     /// `InvalidInput` for an empty key or one above the limit, `Corrupt`, `Io`, `Closed`, `NoKeyspace`.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let key = self.id.encode(key.as_ref())?;
-        Ok(self.view()?.get(key.as_bytes())?)
+        match self.meter().sample(Quick::Get, Counted::Get) {
+            None => Ok(self.view()?.get(key.as_bytes())?),
+            Some(timer) => self.timed(timer, key.as_bytes(), |view, key| view.get(key)),
+        }
     }
 
     /// Runs `f` on the value without copying it; `None` if the key is absent. What `f` is shown stays unchanged and
@@ -47,7 +52,42 @@ impl Keyspace {
     /// ```
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
         let key = self.id.encode(key.as_ref())?;
-        Ok(self.view()?.get_with(key.as_bytes(), f)?)
+        match self.meter().sample(Quick::Get, Counted::Get) {
+            None => Ok(self.view()?.get_with(key.as_bytes(), f)?),
+            Some(timer) => self.timed(timer, key.as_bytes(), |view, key| view.get_with(key, f)),
+        }
+    }
+
+    /// A lookup that was chosen to be timed, and, if the key is absent, to see what its filter says.
+    #[cold]
+    fn timed<R>(
+        &self,
+        timer: Timer<'_>,
+        key: &[u8],
+        get: impl FnOnce(&partition::Snapshot, &[u8]) -> partition::Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        let view = self.view()?;
+        let found = get(&view, key)?;
+        drop(timer);
+        if found.is_none()
+            && let Some(is_denied) = view.filter_denies(key)?
+        {
+            self.meter().filter_asked(is_denied);
+        }
+        Ok(found)
+    }
+
+    fn meter(&self) -> &Arc<Meter> {
+        &self.inner.engine.meter
+    }
+
+    /// The meter, if a scan that is begun now is one to be timed.
+    fn probe(&self) -> Option<Arc<Meter>> {
+        let probe = sample::is_due().then(|| Arc::clone(self.meter()));
+        if let Some(meter) = &probe {
+            meter.count(Counted::Scan, sample::ONE_IN);
+        }
+        probe
     }
 
     /// The values of several keys, in their order, all of one moment. Keys may come in any order, and more than once.
@@ -68,6 +108,7 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn multi_get(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Option<Value>>> {
+        let _timer = self.meter().sample(Quick::MultiGet, Counted::MultiGet);
         multi_get(&self.view()?, self.id, keys)
     }
 
@@ -90,7 +131,7 @@ impl Keyspace {
     /// All pairs in key order, of one moment: later writes are not seen.
     ///
     /// An iterator keeps its snapshot: see [`Snapshot`] about holding one for long. On a closed database it gives the
-    /// error `Closed` once.
+    /// error `Closed` once, and while what is held keeps more than half of the memory limit the error `Busy`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -140,8 +181,8 @@ impl Keyspace {
     }
 
     fn pairs(&self, span: Option<Span>) -> Iter {
-        match self.view() {
-            Ok(view) => Iter::new(view, self.id, span),
+        match self.view_to_keep() {
+            Ok(view) => Iter::new(view, self.id, span).probed(self.probe()),
             Err(error) => Iter::failed(error, self.id),
         }
     }
@@ -177,8 +218,8 @@ impl Keyspace {
     }
 
     fn lent(&self, span: Option<Span>) -> Scan {
-        match self.view() {
-            Ok(view) => Scan::new(view, self.id, span),
+        match self.view_to_keep() {
+            Ok(view) => Scan::new(view, self.id, span).probed(self.probe()),
             Err(error) => Scan::failed(error, self.id),
         }
     }
@@ -228,6 +269,7 @@ impl Keyspace {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn len(&self) -> Result<u64> {
+        let _timer = self.meter().sample(Quick::Count, Counted::Count);
         let view = self.view()?;
         if let Some(known) = self.inner.lens.get(self.id, &view) {
             return Ok(known);
@@ -273,6 +315,7 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn count<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<u64> {
+        let _timer = self.meter().sample(Quick::Count, Counted::Count);
         self.moment().count(range)
     }
 
@@ -289,6 +332,7 @@ impl Keyspace {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn count_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64> {
+        let _timer = self.meter().sample(Quick::Count, Counted::Count);
         self.moment().count_prefix(prefix)
     }
 
@@ -306,6 +350,7 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn rank(&self, key: impl AsRef<[u8]>) -> Result<u64> {
+        let _timer = self.meter().sample(Quick::Count, Counted::Count);
         self.moment().rank(key)
     }
 
@@ -324,11 +369,13 @@ impl Keyspace {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn nth(&self, i: u64) -> Result<Option<(Key, Value)>> {
+        let _timer = self.meter().sample(Quick::Count, Counted::Count);
         self.moment().nth(i)
     }
 
     /// A consistent view of everything that is visible now, in this keyspace; [`Snapshot::keyspace`] gives the others at the
-    /// same moment. Of a closed database: one that answers `Closed`; of a dropped keyspace: `NoKeyspace`. As long as it or a
+    /// same moment. Of a closed database: one that answers `Closed`; of a dropped keyspace: `NoKeyspace`; while snapshots,
+    /// iterators and transactions that are held keep more than half of the memory limit: `Busy`. As long as it or a
     /// clone lives, [`Db::space`](crate::Db::space) names it.
     ///
     /// ```
@@ -341,17 +388,21 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        self.of_view(partition::Snapshot::for_scans).held(&self.inner.pins)
+        self.of_view(self.view_to_keep(), partition::Snapshot::for_scans).held(&self.inner.pins)
     }
 
     /// A snapshot for one call.
     fn moment(&self) -> Snapshot {
-        self.of_view(std::convert::identity)
+        self.of_view(self.view(), std::convert::identity)
     }
 
-    fn of_view(&self, prepare: impl FnOnce(partition::Snapshot) -> partition::Snapshot) -> Snapshot {
+    fn of_view(
+        &self,
+        view: Result<partition::Snapshot>,
+        prepare: impl FnOnce(partition::Snapshot) -> partition::Snapshot,
+    ) -> Snapshot {
         let (id, path) = (self.id, Arc::clone(&self.inner.path));
-        match self.view() {
+        match view {
             Ok(view) => Snapshot::new(prepare(view), id, path),
             Err(error) => Snapshot::refused(&error, self.inner.engine.set.visible().0, id, path),
         }

@@ -34,6 +34,7 @@ impl Keyspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin(&self) -> Result<Transaction> {
+        self.inner.may_pin()?;
         let basis = self.inner.readable()?.basis();
         // Closed in between, the snapshot no longer keeps others from the files.
         self.inner.readable()?;

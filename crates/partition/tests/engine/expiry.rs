@@ -307,3 +307,120 @@ fn at_no_moment_does_a_loss_of_power_bring_back_what_readers_have_seen_expire() 
     }
     assert!(images > 150, "{images} images");
 }
+
+/// A day and more, by which a clock is wrong.
+const WRONG: u64 = 40 * 24 * 3600 * 1000;
+
+#[test]
+fn what_expired_by_a_time_in_doubt_is_absent_and_stays_in_the_files_until_it_may_be_dropped() {
+    let disk = SimVfs::new();
+    let set = open_at(&disk, T);
+    put_until(&set, "early", "v", T + 50, T);
+    put_until(&set, "in tree", "v", T + 5000, T);
+    merge_at(&set, T);
+    put_until(&set, "in memory", "v", T + 5000, T);
+    set.drop_until(T + 100);
+    set.tick(T + WRONG).unwrap();
+    assert_eq!(all(&set.snapshot()), []);
+    merge_at(&set, T + WRONG);
+    merge_at(&set, T + WRONG + 1000);
+    assert_eq!(all(&set.snapshot()), []);
+    assert_eq!(set.snapshot().count(Unbounded, Unbounded).unwrap(), 0);
+    assert_eq!(set.stats().tree_keys, 2, "what had expired before the doubt is swept, the rest stays");
+    set.drop_until(u64::MAX);
+    merge_at(&set, T + WRONG + 2000);
+    assert_eq!(set.stats().tree_keys, 0);
+    assert_sound(&set);
+}
+
+/// Time that keys have left; more than what crashes cost.
+const LATER: u64 = 5_000_000;
+
+/// A database that was opened while the clock was wrong, and left as by a killed process.
+fn opened_by_a_wrong_clock() -> SimVfs {
+    let disk = SimVfs::new();
+    let set = open_at(&disk, T);
+    put(&set, "for ever", "v");
+    put_until(&set, "in tree", "v", T + LATER, T);
+    merge_at(&set, T);
+    set.close(T + 10).unwrap();
+    drop(set);
+    let (set, _) = try_open(&disk, tiny()).unwrap();
+    set.drop_until(set.time_ms());
+    set.tick(T + WRONG).unwrap();
+    merge_at(&set, T + WRONG);
+    put_until(&set, "in log", "v", T + LATER, T + WRONG);
+    put_until(&set, "written by it", "v", T + WRONG + LATER, T + WRONG);
+    assert_eq!(keys(&set.snapshot()), ["for ever", "written by it"]);
+    disk.restart_process()
+}
+
+fn turn_back(disk: &SimVfs, now_ms: u64) -> halodb_partition::Result<Option<u64>> {
+    halodb_partition::turn_back(Arc::new(disk.clone()), Path::new(DIR), tiny(), now_ms)
+}
+
+#[test]
+fn time_that_a_wrong_clock_put_ahead_is_set_back_and_stays_back() {
+    let disk = opened_by_a_wrong_clock();
+    let now = T + 2000;
+    // Opened again by the right clock, time stays where it was.
+    assert!(open_at(&disk.copy(), now).time_ms() >= T + WRONG);
+    let before = turn_back(&disk, now).unwrap();
+    assert!(before.is_some_and(|before| before >= T + WRONG), "{before:?}");
+    assert_eq!(turn_back(&disk, now).unwrap(), None, "a second time there is nothing to do");
+    for round in 0..3 {
+        let set = open_at(&disk.restart_process(), now + round);
+        assert!((now..now + 20_000).contains(&set.time_ms()), "{}", set.time_ms());
+        let expected = ["for ever", "in log", "in tree", "written by it"];
+        assert_eq!(keys(&set.snapshot()), expected);
+        assert_sound(&set);
+        // A crash does not bring the wrong time back.
+        put_until(&set, "in log", "v", T + LATER, now + round);
+    }
+    let set = open_at(&disk.restart_process(), T + LATER);
+    assert_eq!(keys(&set.snapshot()), ["for ever", "written by it"], "time goes on as ever");
+}
+
+#[test]
+fn a_loss_of_power_or_a_fault_while_time_is_set_back_leaves_it_there_or_back_and_everything_sound() {
+    let disk = opened_by_a_wrong_clock();
+    let now = T + 2000;
+    let whole = disk.copy();
+    let begin = whole.ops();
+    turn_back(&whole, now).unwrap();
+    let mut seen = [0, 0];
+    for at in begin..=whole.ops() {
+        for (mode, seed) in [(CrashMode::Strict, 0), (CrashMode::Kept, 1), (CrashMode::Adversarial, at)] {
+            let image = whole.crash_image(at, mode, seed);
+            let (set, _) = try_open(&image, tiny()).unwrap_or_else(|e| panic!("{mode:?} after {at}: {e}"));
+            let is_back = set.time_ms() < T + WRONG;
+            seen[usize::from(is_back)] += 1;
+            let expected: &[&str] = if is_back {
+                &["for ever", "in log", "in tree", "written by it"]
+            } else {
+                &["for ever", "written by it"]
+            };
+            assert_eq!(keys(&set.snapshot()), expected, "{mode:?} after {at}");
+            drop(set);
+            turn_back(&image, now).unwrap();
+            assert!(open_at(&image, now).time_ms() < now + 20_000, "{mode:?} after {at}: it can be done again");
+        }
+    }
+    assert!(seen[0] > 10 && seen[1] > 0, "{seen:?}");
+    let calls = {
+        let counted = disk.copy();
+        let begin = counted.calls();
+        turn_back(&counted, now).unwrap();
+        counted.calls() - begin
+    };
+    for call in 0..calls {
+        let faulty = disk.copy();
+        faulty.inject(call, Fault::Errno(5), Repeat::Once);
+        // It may succeed: a write that failed is repeated.
+        let _ = turn_back(&faulty, now);
+        turn_back(&faulty, now).unwrap_or_else(|e| panic!("after a fault at {call}: {e}"));
+        let set = open_at(&faulty, now);
+        assert!(set.time_ms() < now + 20_000, "{} after a fault at {call}", set.time_ms());
+        assert_eq!(set.snapshot().count(Unbounded, Unbounded).unwrap(), 4);
+    }
+}
