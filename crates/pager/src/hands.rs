@@ -50,7 +50,6 @@ const STOCK: u64 = 32;
 ///     hand.keep();
 ///     roots.push(Root { page: at, tag: [0; 16] });
 /// }
-/// drop(hands);
 /// assert_eq!(txn.commit(&roots, b"")?.page(roots[1].page)?.body()[0], 1);
 /// # Ok(()) }
 /// ```
@@ -266,7 +265,6 @@ mod tests {
         dropped.flush().unwrap();
         kept.keep();
         drop(dropped);
-        drop(hands);
         assert_eq!(txn.allocated(), 8);
         let snapshot = txn.commit(&roots, b"").unwrap();
         for (byte, root) in (0..).zip(&roots) {
@@ -290,7 +288,6 @@ mod tests {
         one.flush().unwrap();
         one.keep();
         drop(two);
-        drop(hands);
         drop(txn);
         let after = pager.stats();
         assert_eq!((after.pages, after.free), (before.pages, before.free));
@@ -311,7 +308,6 @@ mod tests {
         assert!(matches!(one.write(at, PageKind(1), 0, b"x"), Err(Error::Invalid(_))));
         one.keep();
         drop(two);
-        drop(hands);
         assert!(matches!(txn.commit(&[], b""), Err(Error::Invalid(_))));
     }
 }

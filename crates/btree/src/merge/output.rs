@@ -29,7 +29,7 @@ pub(super) enum Pages<'o, 'p> {
     /// The same, but all at the end of the file.
     Behind(&'o mut WriteTxn<'p>),
     /// A share of one. What is made is noted.
-    Hand(Hand<'o>, Part),
+    Hand(Box<Hand<'o>>, Box<Part>),
 }
 
 /// The packers and the transaction.
@@ -51,7 +51,7 @@ pub(super) struct Output<'o, 'p> {
 
 /// What a part has made.
 pub(super) struct Made {
-    part: Part,
+    part: Box<Part>,
     /// Entries that make no whole leaf yet.
     tail: LeafPacker,
     written: u64,
@@ -339,7 +339,7 @@ impl<'o, 'p> Output<'o, 'p> {
     pub(super) fn end_part(self, is_changed: bool, stopped: Option<Vec<u8>>) -> Result<Option<(Hand<'o>, Made)>> {
         let Pages::Hand(mut hand, part) = self.pages else { return Ok(None) };
         hand.flush()?;
-        Ok(Some((hand, Made { part, tail: self.leaves, written: self.written, is_changed, stopped })))
+        Ok(Some((*hand, Made { part, tail: self.leaves, written: self.written, is_changed, stopped })))
     }
 
     /// Writes all that waits and gives the root.

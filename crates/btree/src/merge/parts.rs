@@ -103,7 +103,6 @@ pub fn merge_parts(
         hand.keep();
         made.push(part);
     }
-    drop(hands);
     let mut output = Output::new(txn, base, fill_percent);
     give_up_cut_pages(base, &starts[1..made.len()], &mut output)?;
     made.iter().try_for_each(|part| output.join(part))?;
@@ -127,7 +126,7 @@ impl<'j> Job<'j, '_, '_> {
         let Job { hands, base, start, end, .. } = self;
         let input = Input::new(edits, &self.ranges, base.snapshot().page_size())?.within(start, end)?;
         let part = if start.is_empty() { Part::first } else { Part::later };
-        let pages = |target, capacity| Pages::Hand(hands.hand(), part(target, capacity));
+        let pages = |target, capacity| Pages::Hand(Box::new(hands.hand()), Box::new(part(target, capacity)));
         let output = Output::with(pages, base, self.fill_percent);
         let made = Walk::new(base, input, output, self.limit_pages).within(start, end).run_part()?;
         made.ok_or_else(|| Error::Invalid("a part of the merge noted nothing".to_string()))
