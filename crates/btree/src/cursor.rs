@@ -377,7 +377,8 @@ impl Cursor {
                     Direction::Forward => Some(index + 1).filter(|&i| i < branch.len()),
                     Direction::Back => index.checked_sub(1),
                 };
-                if let (0, Some(after)) = (level, after) {
+                let asks_ahead = self.asks_ahead || direction == Direction::Back;
+                if let (0, true, Some(after)) = (level, asks_ahead, after) {
                     let after = self.tree.child(at, &branch, after)?;
                     self.tree.prefetch_leaf(after.at, after.entries);
                 }
