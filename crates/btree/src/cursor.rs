@@ -33,6 +33,8 @@ pub struct Cursor {
     key: Vec<u8>,
     /// The key before the step to another leaf.
     before: Vec<u8>,
+    /// Whether steps forward ask for a record that comes soon.
+    asks_ahead: bool,
 }
 
 /// A seek under way.
@@ -49,8 +51,7 @@ enum Seek {
 /// Bytes asked for from the first record on that a seek finds: the next records, for whoever seeks mostly goes on.
 const RECORDS_LEN: usize = 2048;
 
-/// So many entries ahead a walk asks for a record: about as long as memory takes. Where a cursor is one of several in a merge, which
-/// one goes next depends on the key that is waited for, and the processor cannot run ahead by itself.
+/// So many entries ahead a walk asks for a record, if it does: about as long as memory takes.
 const AHEAD: usize = 4;
 
 /// Bytes of a record that are asked for ahead: what is left of the key, and the beginning of the value.
@@ -75,21 +76,21 @@ impl Held {
     /// The record of an entry, and where it is.
     #[inline]
     fn read<'t>(&self, tree: &'t Tree, index: usize) -> Result<(Span, Record<'t>)> {
-        self.read_and_ask(tree, index, usize::MAX)
-    }
-
-    /// The same, after asking for the record of another entry, if there is such a one.
-    #[inline(always)]
-    fn read_and_ask<'t>(&self, tree: &'t Tree, index: usize, ahead: usize) -> Result<(Span, Record<'t>)> {
         let at = self.page.at();
         let body = tree.body_again(self.page)?;
-        if ahead < self.layout.len()
-            && let Some(offset) = self.layout.offset(body, ahead)
-        {
-            tree.prefetch_records(at, offset, AHEAD_LEN);
-        }
         let span = tree.decoded(at, self.layout.span(body, index))?;
         Ok((span, tree.decoded(at, span.record(body))?))
+    }
+
+    /// Asks for the record of an entry, if there is such a one.
+    #[inline(never)]
+    fn ask(&self, tree: &Tree, index: usize) {
+        if index < self.layout.len()
+            && let Ok(body) = tree.body_again(self.page)
+            && let Some(offset) = self.layout.offset(body, index)
+        {
+            tree.prefetch_records(self.page.at(), offset, AHEAD_LEN);
+        }
     }
 
     /// When an entry expires. Nearly no leaf has an entry that does; where none has, nothing is read.
@@ -129,7 +130,15 @@ impl Cursor {
             prefix_len: 0,
             key: Vec::new(),
             before: Vec::new(),
+            asks_ahead: false,
         }
+    }
+
+    /// From now on each step forward asks for the record of an entry that comes soon. For a cursor that is one of several in a merge:
+    /// which one goes next depends on the key that is waited for, so that the processor cannot run ahead by itself, as it does where
+    /// one cursor goes straight on and this costs more than it gains. Steps back, on which the processor knows less, always do.
+    pub fn ask_ahead(&mut self) {
+        self.asks_ahead = true;
     }
 
     /// To the first key.
@@ -257,7 +266,10 @@ impl Cursor {
     pub fn next(&mut self) -> Result<()> {
         let Some(entry) = &self.entry else { return Ok(()) };
         let (next, len) = (entry.index + 1, entry.leaf.layout.len());
-        if next < len { self.settle_near(next, next + AHEAD) } else { self.next_leaf(Direction::Forward) }
+        if self.asks_ahead {
+            entry.leaf.ask(&self.tree, next + AHEAD);
+        }
+        if next < len { self.settle_near(next) } else { self.next_leaf(Direction::Forward) }
     }
 
     /// To the previous key (nothing when on no key).
@@ -266,9 +278,10 @@ impl Cursor {
     /// As [`Cursor::seek_first`].
     #[inline]
     pub fn prev(&mut self) -> Result<()> {
-        let Some(Entry { index, .. }) = self.entry else { return Ok(()) };
-        match index.checked_sub(1) {
-            Some(index) => self.settle_near(index, index.wrapping_sub(AHEAD)),
+        let Some(entry) = &self.entry else { return Ok(()) };
+        entry.leaf.ask(&self.tree, entry.index.wrapping_sub(1 + AHEAD));
+        match entry.index.checked_sub(1) {
+            Some(before) => self.settle_near(before),
             None => self.next_leaf(Direction::Back),
         }
     }
@@ -364,7 +377,8 @@ impl Cursor {
                     Direction::Forward => Some(index + 1).filter(|&i| i < branch.len()),
                     Direction::Back => index.checked_sub(1),
                 };
-                if let (0, Some(after)) = (level, after) {
+                let asks_ahead = self.asks_ahead || direction == Direction::Back;
+                if let (0, true, Some(after)) = (level, asks_ahead, after) {
                     let after = self.tree.child(at, &branch, after)?;
                     self.tree.prefetch_leaf(after.at, after.entries);
                 }
@@ -375,15 +389,15 @@ impl Cursor {
         Ok(())
     }
 
-    /// Onto another entry of the leaf that the cursor is on; `ahead` is one that comes later, or none of the leaf's.
+    /// Onto another entry of the leaf that the cursor is on.
     #[inline]
-    fn settle_near(&mut self, index: usize, ahead: usize) -> Result<()> {
+    fn settle_near(&mut self, index: usize) -> Result<()> {
         // The leaf stays, and with it that nothing in it expires.
         if self.entry.as_ref().is_some_and(|entry| !entry.leaf.layout.never_expires()) {
             self.note_expiry(index)?;
         }
         let Some(entry) = &mut self.entry else { return Ok(()) };
-        match entry.leaf.read_and_ask(&self.tree, index, ahead) {
+        match entry.leaf.read(&self.tree, index) {
             Ok((span, record)) => {
                 (entry.index, entry.span) = (index, span);
                 self.key.truncate(self.prefix_len);

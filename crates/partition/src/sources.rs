@@ -117,6 +117,13 @@ impl Sources {
                 all.add(Stream::Tree(part.tree.cursor()), hidden_by);
             }
         }
+        if all.streams.len() > 1 {
+            for stream in &mut all.streams {
+                if let Stream::Tree(cursor) = stream {
+                    cursor.ask_ahead();
+                }
+            }
+        }
         all
     }
 
