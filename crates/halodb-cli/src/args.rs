@@ -195,7 +195,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: check --deep\nExit code 4 if anything is found; nothing is changed.")]
     Check(Check),
     /// Say what is wrong with a database, even if it does not open, and save what is left
-    #[command(after_help = "Example: doctor\n         doctor --salvage saved\n\
+    #[command(after_help = "Example: doctor\n         doctor --salvage DIR\n\
                       Exit code 0 sound, 1 repairable, 4 data lost; the database itself is never changed.")]
     Doctor(Doctor),
     /// Look at the configuration
@@ -505,7 +505,7 @@ pub(crate) struct Doctor {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Report every mistake in the configuration file
-    #[command(after_help = "Example: config check")]
+    #[command(after_help = "Example: halodb --config halodb.toml config check")]
     Check,
     /// Show the values in force
     #[command(after_help = "Example: config show --origin")]
@@ -521,7 +521,7 @@ pub(crate) enum Config {
         key: String,
     },
     /// Write the annotated example file
-    #[command(after_help = "Example: config init new.toml")]
+    #[command(after_help = "Example: config init halodb.toml")]
     Init {
         /// A file that does not exist yet, or - for standard output
         #[arg(default_value = "-")]

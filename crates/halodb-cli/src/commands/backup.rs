@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{Format, grouped};
 use crate::session::{Front, Session};
 use crate::signals;
-use halodb::{BackupReport, CopyProgress, CopyStep, ErrorKind};
+use halodb::{BackupReport, CopyProgress, CopyStep};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
@@ -34,7 +34,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         let report = request.verify(|progress| bar.show(progress));
         bar.finish();
         let table = Table::default().text("verified", restore.backup.display().to_string());
-        return contents(table, &report.map_err(no_backup)?).write(&mut session.out, format);
+        return contents(table, &report?).write(&mut session.out, format);
     };
     if is_taken(dir) {
         if !restore.yes {
@@ -44,7 +44,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
     }
     let report = request.to_with(dir, |progress| bar.show(progress));
     bar.finish();
-    let report = report.map_err(no_backup)?;
+    let report = report?;
     if let Some(left) = &report.left {
         eprintln!("the database that was replaced could not be removed: it is in {}", left.display());
     }
@@ -57,13 +57,6 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         .write(&mut session.out, format)
 }
 
-/// What there is to say if the directory to restore from holds nothing.
-fn no_backup(error: halodb::Error) -> Failure {
-    let missing = error.kind() == ErrorKind::NotFound;
-    let failure = Failure::from(error);
-    if missing { failure.with_hint("name the directory that `backup` wrote") } else { failure }
-}
-
 /// What a backup says about itself.
 fn contents(table: Table, report: &BackupReport) -> Table {
     table
@@ -71,6 +64,11 @@ fn contents(table: Table, report: &BackupReport) -> Table {
         .number("bytes", report.bytes(), Unit::Bytes)
         .number("seq", report.seq.0, Unit::Count)
         .number("backup_time_ms", report.time_ms, Unit::Count)
+}
+
+/// What to do where there is no backup to restore from.
+pub(crate) fn advise(failure: Failure) -> Failure {
+    if failure.is_missing() { failure.with_hint("name the directory that `backup` wrote") } else { failure }
 }
 
 /// Whether the directory holds anything.
