@@ -76,7 +76,7 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Option<Forma
         Command::Import(import) => transfer::import(session, import, format)?,
         Command::Export(export) => transfer::export(session, export, format)?,
         Command::Backup(backup) => backup::backup(session, backup, form)?,
-        Command::Restore(restore) => backup::restore(session, restore, form)?,
+        Command::Restore(restore) => backup::restore(session, restore, form).map_err(backup::advise)?,
         Command::Stats(stats) if stats.watch.is_some() => watch::watch(session, stats, form)?,
         Command::Stats(_) => shape::stats(session, form)?,
         Command::Tree(tree) => shape::tree(session, tree, form)?,

@@ -222,6 +222,11 @@ impl Failure {
         self
     }
 
+    /// Nothing is there where a database or a backup was looked for.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.kind == "no_database"
+    }
+
     /// Standard output is closed: leave quietly.
     pub(crate) fn is_closed_output(&self) -> bool {
         self.style == Style::Quiet

@@ -21,7 +21,7 @@ fn furnished(sh: &Sh) -> Place {
     place.write("users.jsonl", "{\"key\":\"user/3\",\"value\":\"Edsger\"}\n");
     place.write("users-1.jsonl", "{\"key\":\"user/4\",\"value\":\"Barbara\"}\n");
     place.write("users.csv", "key,value\nuser/5,Niklaus\n");
-    for line in ["gzip users.csv", "halodb backup backup-of-monday"] {
+    for line in ["gzip users.csv", "halodb backup backup-of-monday", "halodb config init halodb.toml"] {
         assert_eq!(sh.run(&place, line).code, 0, "{line}");
     }
     place
@@ -44,6 +44,9 @@ fn every_example_works() {
     let mut ran = 0;
     for name in names.iter().chain(&under_config).filter(|name| !ELSEWHERE.contains(&name.as_str())) {
         let place = furnished(&sh);
+        if name == "config init" {
+            std::fs::remove_file(place.path("halodb.toml")).expect("removed");
+        }
         let words: Vec<&str> = std::iter::once("help").chain(name.split(' ')).collect();
         let help = place.run(&words).out();
         let examples = examples(&help);

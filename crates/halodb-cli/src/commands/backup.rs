@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{Format, Working, grouped};
 use crate::session::{Front, Session};
 use crate::signals;
-use halodb::{BackupReport, CopyProgress, CopyStep, ErrorKind};
+use halodb::{BackupReport, CopyProgress, CopyStep};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         let report = request.verify(|progress| bar.show(progress));
         drop(bar);
         let table = Table::default().text("verified", restore.backup.display().to_string());
-        return contents(table, &report.map_err(no_backup)?).write(&mut session.out, format);
+        return contents(table, &report?).write(&mut session.out, format);
     };
     if is_taken(dir) {
         if !restore.yes {
@@ -43,7 +43,7 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
     }
     let report = request.to_with(dir, |progress| bar.show(progress));
     drop(bar);
-    let report = report.map_err(no_backup)?;
+    let report = report?;
     if let Some(left) = &report.left {
         eprintln!("the database that was replaced could not be removed: it is in {}", left.display());
     }
@@ -56,13 +56,6 @@ pub(crate) fn restore(session: &mut Session, restore: &Restore, format: Format) 
         .write(&mut session.out, format)
 }
 
-/// What there is to say if the directory to restore from holds nothing.
-fn no_backup(error: halodb::Error) -> Failure {
-    let missing = error.kind() == ErrorKind::NotFound;
-    let failure = Failure::from(error);
-    if missing { failure.with_hint("name the directory that `backup` wrote") } else { failure }
-}
-
 /// What a backup says about itself.
 fn contents(table: Table, report: &BackupReport) -> Table {
     table
@@ -70,6 +63,11 @@ fn contents(table: Table, report: &BackupReport) -> Table {
         .number("bytes", report.bytes(), Unit::Bytes)
         .number("seq", report.seq.0, Unit::Count)
         .number("backup_time_ms", report.time_ms, Unit::Moment)
+}
+
+/// What to do where there is no backup to restore from.
+pub(crate) fn advise(failure: Failure) -> Failure {
+    if failure.is_missing() { failure.with_hint("name the directory that `backup` wrote") } else { failure }
 }
 
 /// Whether the directory holds anything.
