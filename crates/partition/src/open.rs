@@ -115,7 +115,7 @@ impl PartitionSet {
                 dir,
                 &manifest,
                 &options,
-                Replay::new(dir, router, &opened, opening),
+                Replay::new(dir, router, &mut opened, opening),
                 &mut report,
             )?,
         };
@@ -185,10 +185,9 @@ impl OpenLog {
         dir: &Path,
         manifest: &Manifest,
         options: &Options,
-        replay: Replay<'_>,
+        mut replay: Replay<'_>,
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let (opened, opening) = (replay.parts, replay.opening);
         let (recovery, time) = replay.run(vfs, directory::wal_options(manifest, options), report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
         let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
@@ -197,7 +196,8 @@ impl OpenLog {
         }
         let wal = recovery.into_wal()?;
         if !clean {
-            opening.try_all(opened.len(), |partition| Ok(opened[partition].pager.secure()?))?;
+            let parts = &*replay.parts;
+            replay.opening.try_all(parts.len(), |partition| Ok(parts[partition].pager.secure()?))?;
         }
         Ok(Self { wal, untouched: clean && report.replayed == 0, last, clock })
     }

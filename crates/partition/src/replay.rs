@@ -33,7 +33,7 @@ const OVERHEAD_BYTES: u64 = 32 << 20;
 pub(crate) struct Replay<'r> {
     wal_dir: PathBuf,
     router: Router,
-    pub(crate) parts: &'r [OpenPart],
+    pub(crate) parts: &'r mut [OpenPart],
     pub(crate) opening: Opening<'r>,
     progress: OpenProgress,
     time: FoundTime,
@@ -53,7 +53,7 @@ enum Write<'a> {
 }
 
 impl<'r> Replay<'r> {
-    pub(crate) fn new(dir: &Path, router: Router, parts: &'r [OpenPart], opening: Opening<'r>) -> Self {
+    pub(crate) fn new(dir: &Path, router: Router, parts: &'r mut [OpenPart], opening: Opening<'r>) -> Self {
         let stated_ms = parts.iter().map(|p| p.checkpoint.mark_ms).max().unwrap_or_default();
         let time = FoundTime { stated_ms, ..FoundTime::default() };
         let progress = OpenProgress::default();
@@ -62,7 +62,7 @@ impl<'r> Replay<'r> {
 
     /// Reads the log and puts what the trees do not have into the memtables.
     pub(crate) fn run(
-        mut self,
+        &mut self,
         vfs: &Arc<dyn Vfs>,
         options: WalOptions,
         report: &mut OpenReport,
@@ -91,28 +91,11 @@ impl<'r> Replay<'r> {
     }
 
     fn group(&mut self, group: &Group<'_>) -> Result<()> {
-        let commits: Vec<_> = group.records.iter().filter(|record| record.kind == RecordKind::Commit).collect();
-        if let (Some(first), Some(last)) = (commits.first(), commits.last()) {
-            let payload_bytes: u64 = commits.iter().map(|record| record.payload.len() as u64).sum();
-            if !self.parts.iter().all(|part| part.table.has_room(payload_bytes * 2 + OVERHEAD_BYTES)) {
-                return Err(Error::new(ErrorKind::Full, too_long(&self.wal_dir, first.lsn, last.lsn)));
-            }
-            let opening = if commits.len() < WORTH_SHARING { Opening::default() } else { self.opening };
-            let pieces = self.decode(&commits, opening)?;
-            // The order of the log is that of the pieces.
-            opening.all(self.parts.len(), |partition| {
-                let table = &self.parts[partition].table;
-                pieces.iter().flat_map(|piece| &piece.writes[partition]).for_each(|write| match *write {
-                    Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
-                    Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
-                });
-            });
-            for piece in pieces {
-                self.progress.records += piece.records;
-                if let Some(time_ms) = piece.time_ms {
-                    self.time.is_used = true;
-                    self.time.replayed_ms = self.time.replayed_ms.max(time_ms);
-                }
+        // Commits that follow each other are taken together; what else there is says nothing about data.
+        let is_commit = |record: &Record<'_>| record.kind == RecordKind::Commit;
+        for stretch in group.records.chunk_by(|one, next| is_commit(one) && is_commit(next)) {
+            if is_commit(&stretch[0]) {
+                self.commits(stretch)?;
             }
         }
         self.progress = OpenProgress { read_bytes: group.read_bytes, total_bytes: group.total_bytes, ..self.progress };
@@ -120,8 +103,35 @@ impl<'r> Replay<'r> {
         Ok(())
     }
 
+    /// Commit records that follow each other, at least one.
+    fn commits(&mut self, commits: &[Record<'_>]) -> Result<()> {
+        let parts = &*self.parts;
+        let payload_bytes: u64 = commits.iter().map(|record| record.payload.len() as u64).sum();
+        if !parts.iter().all(|part| part.table.has_room(payload_bytes * 2 + OVERHEAD_BYTES)) {
+            return Err(Error::new(ErrorKind::Full, too_long(&self.wal_dir, commits)));
+        }
+        let opening = if commits.len() < WORTH_SHARING { Opening::default() } else { self.opening };
+        let pieces = self.decode(commits, opening)?;
+        // The order of the log is that of the pieces.
+        opening.all(parts.len(), |partition| {
+            let table = &parts[partition].table;
+            pieces.iter().flat_map(|piece| &piece.writes[partition]).for_each(|write| match *write {
+                Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
+                Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
+            });
+        });
+        for piece in pieces {
+            self.progress.records += piece.records;
+            if let Some(time_ms) = piece.time_ms {
+                self.time.is_used = true;
+                self.time.replayed_ms = self.time.replayed_ms.max(time_ms);
+            }
+        }
+        Ok(())
+    }
+
     /// As many pieces as there are partitions: that many can be worked on side by side anyway.
-    fn decode<'a>(&self, commits: &[&Record<'a>], opening: Opening<'_>) -> Result<Vec<Piece<'a>>> {
+    fn decode<'a>(&self, commits: &[Record<'a>], opening: Opening<'_>) -> Result<Vec<Piece<'a>>> {
         let share = commits.len().div_ceil(self.parts.len().min(commits.len())).max(1);
         let shares: Vec<_> = commits.chunks(share).collect();
         let decoded = opening.all(shares.len(), |number| {
@@ -171,11 +181,10 @@ impl<'r> Replay<'r> {
     }
 }
 
-fn too_long(wal_dir: &Path, first: Lsn, last: Lsn) -> String {
+fn too_long(wal_dir: &Path, commits: &[Record<'_>]) -> String {
     format!(
-        "{}: up to records {} to {} there is more to replay than a memtable can hold; `salvage` can read it",
+        "{}: up to record {} there is more to replay than a memtable can hold; `salvage` can read it",
         wal_dir.display(),
-        first.0,
-        last.0
+        commits.last().map_or(0, |record| record.lsn.0)
     )
 }
