@@ -82,7 +82,11 @@ fn closures_that_panic_hurt_nobody_else_and_leave_nothing_half_done() {
                             panic!("in a transaction")
                         })),
                         2 => drop(db.get_with("counter", |_| panic!("in a lookup"))),
-                        3 => db.iter().for_each(|_| panic!("in a loop over pairs")),
+                        3 => {
+                            let mut pairs = db.iter();
+                            let first = pairs.next().is_some();
+                            panic!("in a loop over pairs, with one in hand: {first}")
+                        }
                         _ => {
                             let _tx = db.begin().unwrap();
                             let _snapshot = db.snapshot();
