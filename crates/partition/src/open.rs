@@ -111,7 +111,10 @@ impl PartitionSet {
                 let clock = Clock::new(FoundTime::default(), None);
                 OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
-            None => OpenLog::recover(&vfs, dir, &manifest, &options, router, &mut opened, opening, &mut report)?,
+            None => {
+                let replay = Replay::new(dir, router, &mut opened, opening);
+                OpenLog::recover(&vfs, dir, &manifest, &options, replay, &mut report)?
+            }
         };
         report.clean |= report.created;
         let mut partitions = Vec::new();
@@ -175,21 +178,19 @@ impl OpenLog {
         dir: &Path,
         manifest: &Manifest,
         options: &Options,
-        router: Router,
-        opened: &mut [OpenPart],
-        opening: Opening<'_>,
+        mut replay: Replay<'_>,
         report: &mut OpenReport,
     ) -> Result<Self> {
-        let replay = Replay::new(dir, router, opened, opening);
-        let (recovery, time) = replay.run(vfs, directory::wal_options(manifest, options), report)?;
+        let recovery = replay.run(vfs, directory::wal_options(manifest, options), report)?;
         let (clean, last) = (recovery.clean(), recovery.last());
-        let clock = Clock::new(time, clean.then(|| recovery.last_time_ms()));
+        let clock = Clock::new(replay.time, clean.then(|| recovery.last_time_ms()));
         if !clean {
             directory::secure_names(&**vfs, dir)?;
         }
         let wal = recovery.into_wal()?;
         if !clean {
-            opening.try_all(opened.len(), |partition| Ok(opened[partition].pager.secure()?))?;
+            let Replay { parts, opening, .. } = replay;
+            opening.try_all(parts.len(), |partition| Ok(parts[partition].pager.secure()?))?;
         }
         Ok(Self { wal, untouched: clean && report.replayed == 0, last, clock })
     }

@@ -38,10 +38,10 @@ const OVERHEAD_BYTES: u64 = 32 << 20;
 pub(crate) struct Replay<'r> {
     wal_dir: PathBuf,
     router: Router,
-    parts: &'r mut [OpenPart],
-    opening: Opening<'r>,
+    pub(crate) parts: &'r mut [OpenPart],
+    pub(crate) opening: Opening<'r>,
     progress: OpenProgress,
-    time: FoundTime,
+    pub(crate) time: FoundTime,
     /// Number of the last record that was looked at.
     before: Lsn,
     /// Every tree has what is up to here.
@@ -81,12 +81,7 @@ impl<'r> Replay<'r> {
     }
 
     /// Reads the log and puts what the trees do not have into the memtables.
-    pub(crate) fn run(
-        mut self,
-        vfs: &Arc<dyn Vfs>,
-        options: WalOptions,
-        report: &mut OpenReport,
-    ) -> Result<(Recovery, FoundTime)> {
+    pub(crate) fn run(&mut self, vfs: &Arc<dyn Vfs>, options: WalOptions, report: &mut OpenReport) -> Result<Recovery> {
         let checkpoints = || self.parts.iter().map(|p| p.checkpoint);
         let known = Known {
             applied_min: self.applied_min,
@@ -107,7 +102,7 @@ impl<'r> Replay<'r> {
                 tail.from.0
             )
         });
-        Ok((recovery, self.time))
+        Ok(recovery)
     }
 
     fn group(&mut self, group: &Group<'_>) -> Result<()> {
