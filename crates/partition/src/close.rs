@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::set::{PartitionSet, Shared};
+use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::sync::atomic::Ordering;
 
@@ -89,12 +90,11 @@ impl Shared {
             }
         }
         let _quiet = wait_for_jobs();
-        // The exact time: the next open goes on from here, not from a mark.
-        self.wal.close(self.closing_time(now_ms)).map_err(|e| self.log_failed(e))
-    }
-
-    /// The time of an orderly end: not before any that a reader has seen.
-    fn closing_time(&self, now_ms: u64) -> u64 {
-        now_ms.max(self.clock.now_ms())
+        // The exact time: the next open goes on from here, not from a mark. But not one beyond the mark: the next process may die
+        // before it has made another one, and only the mark is found then.
+        self.clock.advance(now_ms);
+        // A planted fault does.
+        let time_ms = if mutant("partition.close-beyond-mark") { now_ms } else { self.clock.of_record(now_ms) };
+        self.wal.close(time_ms).map_err(|e| self.log_failed(e))
     }
 }

@@ -182,6 +182,25 @@ fn an_orderly_end_keeps_the_exact_time() {
 }
 
 #[test]
+fn a_crash_behind_an_orderly_end_long_after_the_last_mark_does_not_set_time_back() {
+    let disk = SimVfs::new();
+    let set = open_at(&disk, T);
+    put_until(&set, "k", "v", T + 15_000, T);
+    // Nobody ticks: the mark is that of the first commit, ten seconds on, when the database is closed after twenty.
+    set.close(T + 20_000).unwrap();
+    drop(set);
+    let disk = disk.restart_process();
+    let set = open_at(&disk, T);
+    let seen = set.time_ms();
+    put(&set, "other", "v");
+    drop(set);
+    for disk in [disk.restart_process(), disk.crash_image(disk.ops(), CrashMode::Strict, 1)] {
+        let again = open_at(&disk, T);
+        assert!(again.time_ms() >= seen, "{} after {seen}", again.time_ms());
+    }
+}
+
+#[test]
 fn without_anything_that_expires_there_is_no_time_and_nothing_is_written_for_it() {
     let disk = SimVfs::new();
     let set = open_at(&disk, T);
