@@ -16,9 +16,9 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Engine>> {
     open_with(settings, None)
 }
 
-/// As [`open`], with a single partition.
-pub(super) fn open_one(settings: &Settings) -> Result<Box<dyn Engine>> {
-    open_with(settings, Some(1))
+/// As [`open`], with two partitions.
+pub(super) fn open_two(settings: &Settings) -> Result<Box<dyn Engine>> {
+    open_with(settings, Some(2))
 }
 
 /// As [`open`], with four partitions.

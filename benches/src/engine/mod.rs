@@ -202,11 +202,11 @@ pub(crate) const OPTIONAL: [(&str, &str); 2] = [
     ("sqlite", "a C compiler; on Debian and Ubuntu: apt-get install gcc"),
 ];
 
-/// Every engine in this program. `halodb-p1` and `halodb-p4` are HaloDB with one and with four partitions: not peers, and only run by
+/// Every engine in this program. `halodb-p2` and `halodb-p4` are HaloDB with two and with four partitions: not peers, and only run by
 /// name, to choose the default.
 pub(crate) const KINDS: &[Kind] = &[
     Kind { name: "halodb", package: "halodb", open: halodb::open, open_tree: Some(tree::open) },
-    Kind { name: "halodb-p1", package: "halodb", open: halodb::open_one, open_tree: None },
+    Kind { name: "halodb-p2", package: "halodb", open: halodb::open_two, open_tree: None },
     Kind { name: "halodb-p4", package: "halodb", open: halodb::open_four, open_tree: None },
     Kind { name: "redb", package: "redb", open: redb::open, open_tree: Some(redb::open) },
     Kind { name: "fjall", package: "fjall", open: fjall::open, open_tree: None },

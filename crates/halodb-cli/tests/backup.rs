@@ -19,12 +19,12 @@ fn a_backup_is_restored_into_a_new_directory() {
     let run = place.run(&["backup", "monday"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(table(&run.out())[..2], ["backup monday", "keys 50"], "{}", run.out());
-    assert_eq!(names(&place.path("monday")), ["BACKUP", "LOCK", "MANIFEST", "p000", "p001", "wal"]);
+    assert_eq!(names(&place.path("monday")), ["BACKUP", "LOCK", "MANIFEST", "p000", "wal"]);
 
     let run = place.run(&["restore", "monday", "again"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(table(&run.out())[..2], ["restored again", "keys 50"], "{}", run.out());
-    assert_eq!(names(&place.path("again")), ["LOCK", "MANIFEST", "p000", "p001", "wal"]);
+    assert_eq!(names(&place.path("again")), ["LOCK", "MANIFEST", "p000", "wal"]);
     place.run(&["get", "0007", "--db", "again"]).expect(0, "xxxxxxxxxx\n");
     place.run(&["check", "--deep", "--db", "again"]).says("");
     assert_eq!(place.run(&["check", "--deep", "--db", "again"]).code, 0);

@@ -79,6 +79,8 @@ fn a_watch_writes_a_line_for_each_interval_and_ends_with_ctrl_c() {
 #[test]
 fn the_tree_of_one_partition_is_shown_alone() {
     let place = Place::new();
+    std::fs::write(place.path("two.toml"), "[database]\npartitions = 2\n").expect("written");
+    place.run(&["--config", "two.toml", "--db", "data", "put", "a", "1"]).expect(0, "OK\n");
     place.fill(500, 100);
     let text = place.run(&["tree", "--partition", "0"]).out();
     assert!(text.contains("partition 0: ") && !text.contains("partition 1: "), "{text}");

@@ -101,8 +101,8 @@ impl Builder {
         self
     }
 
-    /// Number of hash partitions of a new database, 1 to 256. Fixed when the database is created. More partitions let
-    /// more merges run side by side, and make scans dearer. Default: 2; leave it alone unless you have measured.
+    /// Number of hash partitions of a new database, 1 to 256. Fixed when the database is created. More partitions are
+    /// merged in smaller pieces, and make scans dearer. Default: 1; leave it alone unless you have measured.
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.settings.partitions = Some(partitions);
         self

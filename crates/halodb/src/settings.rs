@@ -174,7 +174,7 @@ mod tests {
         let files = Settings::from(&Loaded::default()).resolve(Create::IfMissing).expect("defaults are legal");
         assert_eq!(format!("{ours:?}"), format!("{files:?}"));
         let fixed = crate::config::Config::default().database;
-        assert_eq!((fixed.partitions, fixed.page_size), (2, 16384));
+        assert_eq!((fixed.partitions, fixed.page_size), (1, 16384));
     }
 
     #[test]

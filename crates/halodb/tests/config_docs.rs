@@ -78,7 +78,7 @@ fn the_proposed_defaults_hold() {
         options().map(|option| format!("{} = {}", option.name(), option.default_value())).collect();
     let expected = [
         "database.path = \"data\"",
-        "database.partitions = 2",
+        "database.partitions = 1",
         "database.page_size = \"16KiB\"",
         "memory.memtable = \"64MiB\"",
         "wal.durability = \"sync\"",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Number of partitions, 1 to 256. Fixed at creation; 2 by default.
+    /// Number of partitions, 1 to 256. Fixed at creation; 1 by default.
     pub partitions: Option<u32>,
     /// Page size in bytes, a power of two from 4096 to 65536. Fixed at creation; 16384 by default.
     pub page_size: Option<u32>,
@@ -57,7 +57,7 @@ pub enum Create {
 
 /// Greatest number of partitions.
 pub const MAX_PARTITIONS: u32 = 256;
-const DEFAULT_PARTITIONS: u32 = 2;
+const DEFAULT_PARTITIONS: u32 = 1;
 /// What the log accepts.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 30;
 const DEFAULT_PAGE_SIZE: u32 = 16 << 10;

@@ -54,7 +54,7 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { path: PathBuf::from("data"), partitions: 2, page_size: 16 << 10 }
+        Self { path: PathBuf::from("data"), partitions: 1, page_size: 16 << 10 }
     }
 }
 
@@ -234,8 +234,8 @@ pub(super) static OPTIONS: &[ConfigOption] = &[
         key: "partitions",
         kind: Kind::Integer { min: 1, max: 256, field: field!(database.partitions) },
         what: "Hash partitions, each with a memtable and a tree of its own. Fixed when the database is created.",
-        cost: "More of them merge in parallel and in smaller pieces, but a scan has to read all of them side by side. \
-               Leave it alone up to a few cores.",
+        cost: "More of them merge in smaller pieces, but a scan has to read all of them side by side: with two a seek takes \
+               twice as long. Threads share the work within one partition, too.",
     },
     ConfigOption {
         section: "database",

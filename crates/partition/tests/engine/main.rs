@@ -24,6 +24,7 @@ pub(crate) const DIR: &str = "db";
 /// Small pieces of everything, so that a few keys make freezes, chunks, segments and splits.
 pub(crate) fn tiny() -> Options {
     let mut options = Options::default();
+    options.partitions = Some(2);
     options.page_size = Some(4096);
     options.memtable_bytes = 64 << 10;
     options.segment_bytes = 64 << 10;
