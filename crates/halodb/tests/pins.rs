@@ -81,3 +81,23 @@ fn a_snapshot_held_over_a_long_load_keeps_a_bounded_part_and_writers_have_the_re
     assert_eq!(held.get(0u32.to_le_bytes()).unwrap().expect("there")[0], 1);
     assert_eq!(db.get(0u32.to_le_bytes()).unwrap().expect("there")[0], 119);
 }
+
+#[test]
+fn a_scan_that_outlives_one_merge_keeps_nobody_out_however_much_was_merged() {
+    let disk = SimVfs::new();
+    let db = options(&disk).open().unwrap();
+    let has_kept_much = (0..50u8).any(|round| {
+        let pairs = (0..12 << 10).map(|i: u32| (i.to_le_bytes(), [round; 1000]));
+        let batch = pairs.fold(db.batch(), |batch, (key, value)| batch.put(key, value));
+        batch.commit().unwrap();
+        let mut scan = db.iter();
+        scan.next().expect("a pair").unwrap();
+        while db.stats().memtable_bytes > LIMIT / 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        db.begin().expect("one merge is nothing").rollback();
+        assert_eq!(db.iter().count(), 12 << 10);
+        db.stats().pinned_bytes > LIMIT / 2
+    });
+    assert!(has_kept_much, "the scan was always too late to keep anything");
+}

@@ -101,7 +101,7 @@ impl Shared {
                 match merged.merged_up_to {
                     None => {
                         if let Some(layer) = part.frozen.pop() {
-                            self.pinned.retire(&layer.table);
+                            self.pinned.retire(partition, &layer.table);
                         }
                     }
                     Some(key) => {

@@ -130,7 +130,7 @@ impl Transaction {
         Ok(self.first()?.is_none())
     }
 
-    /// Exact number of keys in a range, which counts as reading the range. Cost: as [`Keyspace::count`], and a lookup for each
+    /// Exact number of keys in a range, which counts as reading the range. Cost: as [`Keyspace::count`](crate::Keyspace::count), and a lookup for each
     /// key in the range that this transaction has written.
     ///
     /// ```
