@@ -17,7 +17,8 @@ use crate::{Commit, Error, ErrorKind, Keyspace, Result, Ttl};
 /// Of several writes to one key the last one counts. The batch is kept in memory until it is committed and then merged, once, and
 /// may be larger than the memtables and the log limit: above a quarter of the memtables
 /// ([`Builder::memtable`](crate::Builder::memtable)), at most 32 MiB, it gets a memtable of its own as it grows, and goes to the log in pieces
-/// when it is committed.
+/// when it is committed. All batches and transactions that are not committed may hold 32 times the memtables together: one that
+/// grows beyond it is given up at once, memory included, and its commit answers [`Full`](ErrorKind::Full).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -68,6 +69,10 @@ impl Batch {
     }
 
     fn write(&mut self, op: &Op<'_>) {
+        if self.invalid.is_some() {
+            // It will not be committed, so it need not grow.
+            return;
+        }
         let written = match &mut self.staged {
             Some(staged) => staged.write(op),
             None => {
@@ -76,6 +81,8 @@ impl Batch {
             }
         };
         if let Err(error) = written {
+            // Others may be waiting for its memory.
+            (self.inner, self.staged) = (partition::Batch::new(), None);
             self.refuse(error.into());
         }
     }
@@ -311,8 +318,8 @@ impl Batch {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for the first illegal key or value that was put in; nothing was written then. Otherwise those of
-    /// [`Keyspace::put`].
+    /// `InvalidInput` for the first illegal key or value that was put in; `Full` if it outgrew the memory for what is not committed;
+    /// nothing was written then. Otherwise those of [`Keyspace::put`].
     pub fn commit(self) -> Result<Commit> {
         match (self.invalid, self.staged) {
             (Some(error), _) => Err(error),

@@ -191,6 +191,14 @@ impl Builder {
         self
     }
 
+    /// Bytes of memory that all batches and transactions together may hold which are not committed; one that grows beyond it is
+    /// refused with [`Full`](ErrorKind::Full). As much again may be committed and not merged: large commits wait then. For tests that want to
+    /// see that; leave it alone otherwise. Default: 32 times [`Builder::memtable`], at least 64 MiB.
+    pub fn uncommitted_limit(mut self, bytes: u64) -> Self {
+        self.settings.uncommitted_bytes = Some(bytes);
+        self
+    }
+
     /// Fails with [`NotFound`](ErrorKind::NotFound) if there is no database, instead of creating one.
     pub fn existing(mut self) -> Self {
         self.create = Create::Never;

@@ -43,7 +43,7 @@ pub enum ErrorKind {
     Conflict,
     /// A resource is used up for the moment.
     Busy,
-    /// No disk space for the log. Nothing was done.
+    /// No disk space for the log, or no memory for batches and transactions that are not committed. Nothing was done.
     Full,
     /// The sequence number did not survive a crash.
     Lost,
@@ -206,7 +206,9 @@ impl Error {
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         let kind = kind_of(error.kind());
-        Error(Box::new(Repr { kind, message: None, hint: None, cause: Some(Cause::Engine(Arc::new(error))) }))
+        // To the caller it is one kind with a full disk: something is used up. What to do about it is another thing.
+        let hint = (error.kind() == engine::ErrorKind::Memory).then(|| crate::hint::MEMORY.to_owned());
+        Error(Box::new(Repr { kind, message: None, hint, cause: Some(Cause::Engine(Arc::new(error))) }))
     }
 }
 
@@ -234,7 +236,7 @@ fn kind_of(kind: engine::ErrorKind) -> ErrorKind {
         From::Locked => ErrorKind::Locked,
         From::Poisoned => ErrorKind::Poisoned,
         From::Stalled => ErrorKind::Busy,
-        From::Full => ErrorKind::Full,
+        From::Full | From::Memory => ErrorKind::Full,
         From::Lost => ErrorKind::Lost,
         From::TooOld => ErrorKind::TooOld,
         From::ManifestMissing => ErrorKind::ManifestMissing,

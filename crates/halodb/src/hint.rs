@@ -6,6 +6,10 @@ use std::io;
 
 use crate::{Error, ErrorKind};
 
+/// Where batches and transactions have used up the memory for what is not committed.
+pub(crate) const MEMORY: &str = "commit in smaller pieces, or fewer of them at a time; or open the database with a larger `memory.memtable`: \
+     32 times that is the limit";
+
 /// The hint for `error`, if there is something that its reader can do.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     let text = match error.kind() {

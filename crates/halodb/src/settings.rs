@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) sweep: Option<Duration>,
     /// Only from the builder: for tests.
     pub(crate) large_bytes: Option<u64>,
+    /// As before.
+    pub(crate) uncommitted_bytes: Option<u64>,
 }
 
 /// What a database is opened with.
@@ -70,6 +72,7 @@ impl From<&Loaded> for Settings {
             compact_percent: Some(config.merge.compact),
             sweep: Some(config.ttl.sweep),
             large_bytes: None,
+            uncommitted_bytes: None,
         }
     }
 }
@@ -92,6 +95,7 @@ impl Settings {
             compact_percent: self.compact_percent.or(below.compact_percent),
             sweep: self.sweep.or(below.sweep),
             large_bytes: self.large_bytes.or(below.large_bytes),
+            uncommitted_bytes: self.uncommitted_bytes.or(below.uncommitted_bytes),
         }
     }
 
@@ -105,6 +109,7 @@ impl Settings {
         options.page_size = self.page_size;
         options.create = create;
         options.large_bytes = self.large_bytes;
+        options.uncommitted_bytes = self.uncommitted_bytes;
         set(&mut options.memtable_bytes, self.memtable_bytes);
         set(&mut options.log_limit_bytes, self.log_limit_bytes);
         set(&mut options.segment_bytes, self.segment_bytes);

@@ -148,3 +148,91 @@ fn sorted_input_is_there_whole_or_refused_whole() -> Result<()> {
     assert_eq!(db.ingest_sorted(pairs(0))?.seq, db.last_seq());
     Ok(())
 }
+
+/// As [`open`], with so many bytes for all that is not committed.
+fn open_with_memory(disk: &SimVfs, bytes: u64) -> Db {
+    let builder = Db::builder("data").vfs(Arc::new(disk.clone())).page_size(4096).memtable(64 << 10);
+    builder.large_from(500).uncommitted_limit(bytes).open().expect("it opens")
+}
+
+fn assert_no_memory(error: &halodb::Error) {
+    assert_eq!(error.kind(), ErrorKind::Full, "{error:?}");
+    assert!(error.to_string().contains("of the 50000 bytes"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("memory.memtable") && !hint.contains("disk")), "{error:?}");
+}
+
+#[test]
+fn a_batch_that_outgrows_the_memory_is_refused_whole_and_gives_it_back_at_once() -> Result<()> {
+    let disk = SimVfs::new();
+    let db = open_with_memory(&disk, 50_000);
+    let mut batch = db.batch();
+    let mut largest = 0;
+    for i in 0..2000 {
+        batch = batch.put(row(i), [7; 100]);
+        largest = largest.max(batch.len_bytes());
+    }
+    assert!((20_000..50_000).contains(&largest), "{largest} bytes of 200,000 were kept");
+    assert!(batch.is_empty(), "a batch that was refused keeps nothing");
+    // There is room for another one, while the first is still there.
+    let mut other = db.batch();
+    for i in 0..200 {
+        other = other.put(row(i), [7; 100]);
+    }
+    other.commit()?;
+    assert_no_memory(&batch.commit().expect_err("it was too large"));
+    for db in [&db, &after_a_loss_of_power(&disk)] {
+        assert_eq!(db.len()?, 200);
+    }
+    let refused = db.ingest_sorted((0..2000).map(|i| (row(i), [7; 100]))).expect_err("it is too large");
+    assert_no_memory(&refused);
+    assert!(refused.to_string().starts_with("pair "), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_transaction_that_outgrows_the_memory_refuses_the_write_and_commits_what_it_had() -> Result<()> {
+    let disk = SimVfs::new();
+    let db = open_with_memory(&disk, 50_000);
+    let mut tx = db.begin()?;
+    let mut kept = 0;
+    let refused = loop {
+        match tx.put(row(kept), [7; 100]) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 2000, "200,000 bytes were kept");
+    };
+    assert_no_memory(&refused);
+    assert!(kept > 100, "{kept} were kept");
+    // Room that one transaction has is not another one's.
+    let mut other = db.begin()?;
+    let refused = (0..2000).find_map(|i| other.put(row(i), [8; 100]).err()).expect("it is refused");
+    assert_no_memory(&refused);
+    drop(other);
+    assert_eq!(tx.len()?, u64::from(kept));
+    tx.commit()?;
+    for db in [&db, &after_a_loss_of_power(&disk)] {
+        assert_eq!(db.len()?, u64::from(kept));
+    }
+    // What was committed, and what was given up, is given back.
+    db.transaction(|tx| (0..200).try_for_each(|i| tx.put(row(i), [9; 100])))?;
+    assert_eq!(db.get(row(199))?.as_deref(), Some(&[9; 100][..]));
+    Ok(())
+}
+
+#[test]
+fn large_commits_wait_while_those_before_them_hold_the_memory() -> Result<()> {
+    let disk = SimVfs::new();
+    let db = open_with_memory(&disk, 50_000);
+    for round in 0..20u32 {
+        let mut batch = db.batch();
+        for i in 0..150 {
+            batch = batch.put(row(round * 150 + i), [round as u8; 100]);
+        }
+        batch.commit()?;
+    }
+    assert_eq!(db.len()?, 3000);
+    db.close()?;
+    assert_eq!(after_a_loss_of_power(&disk).len()?, 3000);
+    Ok(())
+}

@@ -33,6 +33,9 @@ pub enum ErrorKind {
     Stalled,
     /// No disk space for the log. Nothing was done.
     Full,
+    /// Batches and transactions that are not committed hold as much memory as they may: write smaller ones, or fewer at a time.
+    /// What was to be added was not.
+    Memory,
     /// The sequence number lies in a gap that a crash left.
     Lost,
     /// What was asked for is gone.

@@ -141,7 +141,7 @@ impl PartitionSet {
         shared.begin_commit(staged.expires(), now_ms)?;
         let touched = staged.touched();
         let alone = shared.large.alone.lock();
-        shared.reserve_layers(&touched)?;
+        shared.reserve_layers(&touched, staged.memory_bytes())?;
         let mut parts: Option<Written<'_>> = None;
         loop {
             let outside = shared.look_outside(&mut terms)?;
@@ -173,8 +173,17 @@ impl PartitionSet {
                 parts = Some(shared.write_parts(staged, now_ms)?);
                 continue;
             };
-            let lsn = shared.decide(&mut section, commit, written, staged, level, now_ms)?;
+            let last = section.last();
+            let lsn = shared.decide(&mut section, commit, level, now_ms)?;
+            // A planted fault leaves the section before the layers are where readers look.
+            let late = mutant("partition.layers-late");
+            if !late {
+                shared.lay(staged, last, lsn, written);
+            }
             drop(section);
+            if late {
+                shared.lay(staged, last, lsn, written);
+            }
             if let Some((payload, now_ms)) = written.late.take() {
                 shared.append_part(written, payload, now_ms)?;
             }
@@ -206,8 +215,13 @@ enum Judgement {
 }
 
 impl Shared {
-    /// Refuses with `Stalled` if memory holds as many unmerged memtables as it should.
-    fn reserve_layers(&self, touched: &[usize]) -> Result<()> {
+    /// Refuses with `Stalled` if memory holds as many unmerged memtables as it should, or has no room for so many bytes more of them.
+    fn reserve_layers(&self, touched: &[usize], bytes: u64) -> Result<()> {
+        if self.is_full_of_layers(bytes) {
+            self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+            let what = format!("earlier commits leave no memory for one of {bytes} bytes until they are merged");
+            return Err(Error::new(ErrorKind::Stalled, what));
+        }
         let current = self.versions.load();
         let full = touched.iter().find(|&&partition| {
             let frozen = &current.parts[partition].frozen;
@@ -324,22 +338,20 @@ impl Shared {
         }
     }
 
-    /// In the section: the record that decides, and the tables as layers.
-    fn decide(
-        &self,
-        section: &mut Sequencer<'_>,
-        commit: Payload,
-        written: &mut Written<'_>,
-        staged: &mut Staged,
-        level: Durability,
-        now_ms: u64,
-    ) -> Result<Lsn> {
-        let last = section.last();
+    /// In the section: the record that decides. It may be refused, so nothing is laid before; and it cannot settle before the
+    /// section is left.
+    fn decide(&self, section: &mut Sequencer<'_>, commit: Payload, level: Durability, now_ms: u64) -> Result<Lsn> {
         let time_ms = self.clock.of_record(now_ms);
-        // The record first: it may be refused. It cannot settle before the section is left.
         let lsn = section.append_as(RecordKind::PartCommit, commit, time_ms, level).map_err(|e| self.log_failed(e))?;
         self.touch();
         self.last_commit.store(lsn.0, Ordering::Release);
+        Ok(lsn)
+    }
+
+    /// In the section, after the record that decides: the tables as layers. `last` is the number in front of that record.
+    fn lay(&self, staged: &mut Staged, last: Lsn, lsn: Lsn, written: &Written<'_>) {
+        // A planted fault shows each partition's layer at once, whatever of the others is there and durable.
+        let floor = if mutant("partition.layers-at-once") { lsn } else { Lsn(0) };
         for (partition, table) in staged.seal(lsn) {
             let active = &self.versions.load().parts[partition].active;
             if active.table.is_empty() {
@@ -347,12 +359,11 @@ impl Shared {
                 self.evidence.keep(partition, &active.clone().frozen(lsn), self.evidence_bytes());
             }
             let empty = Arc::new(Memtable::with_pool(self.pool.clone()));
-            self.versions.replace(partition, Lsn(0), |part| part.lay(table, empty, last, lsn, written.before));
+            self.versions.replace(partition, floor, |part| part.lay(table, empty, last, lsn, written.before));
         }
         self.size_memtables();
         // The layers hold the log from here on.
         written.lift();
-        Ok(lsn)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::replay::Replay;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
+use crate::uncommitted::Uncommitted;
 use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
 use crate::{Error, Result};
 use halodb_btree::{Tree, TreeOptions};
@@ -131,6 +132,7 @@ impl PartitionSet {
                 compacting: Mutex::new(Background::default()),
             });
         }
+        let uncommitted = Uncommitted::new(options.uncommitted_bytes, options.memtable_bytes);
         let shared = Shared {
             vfs,
             dir: dir.to_path_buf(),
@@ -150,6 +152,7 @@ impl PartitionSet {
             clock: log.clock,
             evidence: Arc::default(),
             large: Large::default(),
+            uncommitted,
             ahead: AtomicBool::new(false),
             freeze_at: AtomicU64::new(0),
             pinned: Pinned::default(),

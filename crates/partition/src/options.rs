@@ -42,6 +42,9 @@ pub struct Options {
     /// Bytes of a batch from which on it is logged in parts and gets a memtable of its own; `None`: a quarter of the memtables, at
     /// least 1 MiB and at most 32 MiB. For tests, which make it tiny.
     pub large_bytes: Option<u64>,
+    /// Bytes of memory that all batches and transactions together may hold which are not committed, and as much again the layers of
+    /// large commits which are not merged; `None`: 32 times the memtables, at least 64 MiB. For tests, which make it tiny.
+    pub uncommitted_bytes: Option<u64>,
     /// What to do when the directory holds no database.
     pub create: Create,
 }
@@ -79,6 +82,7 @@ impl Default for Options {
             compact_free_percent: 50,
             sweep_ms: 1000,
             large_bytes: None,
+            uncommitted_bytes: None,
             create: Create::IfMissing,
         }
     }

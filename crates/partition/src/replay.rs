@@ -20,6 +20,7 @@ use crate::options::OpenReport;
 use crate::parts::{self, Collector, Parts};
 use crate::routing::Router;
 use crate::staged::Staged;
+use crate::uncommitted::Share;
 use crate::{Error, ErrorKind, Result};
 use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_vfs::{Vfs, mutant};
@@ -171,7 +172,7 @@ impl<'r> Replay<'r> {
     fn lay(&mut self, record: &Record<'_>, last: Lsn, complete: Parts) -> std::result::Result<(), String> {
         let pool = Arc::new(Pool::new(0));
         // What the log has was accepted once: no key is longer than a page.
-        let mut staged = Staged::new(self.router, usize::MAX, pool.clone());
+        let mut staged = Staged::new(self.router, usize::MAX, pool.clone(), Share::default());
         for payload in complete.payloads {
             for op in parts::ops(&payload)? {
                 staged.write(&op).map_err(|e| e.to_string())?;

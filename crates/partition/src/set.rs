@@ -13,6 +13,7 @@ use crate::pinned::Pinned;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
+use crate::uncommitted::Uncommitted;
 use crate::version::VersionCell;
 use crate::{Error, Options, Result, Value};
 use halodb_btree::TreeOptions;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) evidence: Arc<Evidence>,
     /// The large commit that is on its way into the log.
     pub(crate) large: Large,
+    /// What batches and transactions hold that are not committed.
+    pub(crate) uncommitted: Arc<Uncommitted>,
     /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
     pub(crate) ahead: AtomicBool,
     /// See [`Shared::freeze_bytes`].

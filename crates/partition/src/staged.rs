@@ -6,12 +6,15 @@
 //! Invariant: range deletes apply before all entries. Where one comes after entries that it covers, these get tombstones
 //! above them, so that the whole still says what was asked for in the order in which it was asked.
 //!
+//! What they take is held of the memory for writes that are not committed (`uncommitted.rs`), and refused beyond it.
+//!
 //! What this file does not know: logs, and who may read what when (`large.rs`).
 
 use crate::batch::{self, Op};
 use crate::ranges::KeyRanges;
 use crate::routing::Router;
 use crate::set::{PartitionSet, Shared};
+use crate::uncommitted::Share;
 use crate::{Batch, Error, Result};
 use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_wal::Lsn;
@@ -48,6 +51,11 @@ pub struct Staged {
     /// One for each partition that a key was written to.
     tables: Vec<Option<Filling>>,
     ranges: KeyRanges,
+    /// Bytes of the keys of range deletes, and a few for each.
+    range_bytes: u64,
+    share: Share,
+    /// So many bytes are written to a table before it is looked at how much they take.
+    step_bytes: u64,
     len: usize,
     len_bytes: u64,
     expires: bool,
@@ -61,15 +69,18 @@ struct Filling {
     room_bytes: u64,
 }
 
-/// For so much at a time a table is asked whether it has room.
-const ROOM_BYTES: u64 = 1 << 20;
-/// More than a write takes in a memtable, beside key and value.
+/// More than a write takes in a memtable, beside key and value; and a range in a set of them.
 const OVERHEAD_BYTES: u64 = 128;
 
 impl PartitionSet {
     /// Nothing yet, to be filled and then committed with [`PartitionSet::commit_staged`].
     pub fn stage(&self) -> Staged {
-        Staged::new(self.shared.router, self.shared.max_key_len(), self.shared.pool.clone())
+        self.stage_with(self.share())
+    }
+
+    /// As [`PartitionSet::stage`], where memory for it was held before.
+    pub fn stage_with(&self, share: Share) -> Staged {
+        Staged::new(self.shared.router, self.shared.max_key_len(), self.shared.pool.clone(), share)
     }
 
     /// Bytes of a batch from which on [`PartitionSet::commit`] stages it: a quarter of the memtables, at most 32 MiB.
@@ -90,24 +101,27 @@ impl Shared {
 
     /// A batch as a large commit.
     pub(crate) fn stage_batch(&self, batch: &Batch) -> Result<Staged> {
-        let mut staged = Staged::new(self.router, self.max_key_len(), self.pool.clone());
+        let share = self.uncommitted.share();
+        let mut staged = Staged::new(self.router, self.max_key_len(), self.pool.clone(), share);
         staged.add(batch)?;
         Ok(staged)
     }
 }
 
 impl Staged {
-    pub(crate) fn new(router: Router, max_key: usize, pool: Arc<Pool>) -> Self {
-        let tables = (0..router.partitions).map(|_| None).collect();
-        let ranges = KeyRanges::new();
-        Self { router, max_key, pool, tables, ranges, len: 0, len_bytes: 0, expires: false }
+    pub(crate) fn new(router: Router, max_key: usize, pool: Arc<Pool>, share: Share) -> Self {
+        let tables: Vec<_> = (0..router.partitions).map(|_| None).collect();
+        let step_bytes = (share.step_bytes() / tables.len().max(1) as u64).max(1);
+        let (ranges, range_bytes) = (KeyRanges::new(), 0);
+        let (len, len_bytes, expires) = (0, 0, false);
+        Self { router, max_key, pool, tables, ranges, range_bytes, share, step_bytes, len, len_bytes, expires }
     }
 
     /// Sets a key. O(1), one copy.
     ///
     /// # Errors
-    /// `InvalidInput` for a key or value that is too long, or when a partition's memory can hold no more (at least 4 GiB):
-    /// nothing was added.
+    /// `InvalidInput` for a key or value that is too long, or when a partition's memory can hold no more (at least 4 GiB);
+    /// `Memory` when batches and transactions that are not committed hold as much as they may. Nothing was added.
     #[inline]
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.write(&Op::Put(key, value))
@@ -165,6 +179,11 @@ impl Staged {
         self.len_bytes
     }
 
+    /// Bytes of memory that it takes, about: those of its memtables.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.tables.iter().flatten().map(|filling| filling.table.size_bytes()).sum::<u64>() + self.range_bytes
+    }
+
     /// Whether one of the writes expires.
     pub fn expires(&self) -> bool {
         self.expires
@@ -189,9 +208,11 @@ impl Staged {
             }
             Op::Delete(key) => self.insert(key, Entry::Tombstone)?,
             Op::DeleteRange(start, end) => {
-                self.bury(start, end)?;
+                let bytes = (start.len() + end.map_or(0, <[u8]>::len)) as u64;
+                self.bury(start, end, bytes + OVERHEAD_BYTES)?;
                 self.ranges.add(Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded));
-                self.len_bytes += (start.len() + end.map_or(0, <[u8]>::len)) as u64 + 4;
+                self.range_bytes += bytes + OVERHEAD_BYTES;
+                self.len_bytes += bytes + 4;
             }
         }
         self.len += 1;
@@ -200,28 +221,38 @@ impl Staged {
 
     fn insert(&mut self, key: &[u8], entry: Entry<'_>) -> Result<()> {
         let hash = self.router.hash(key);
-        let filling = self.tables[self.router.partition_of_hash(hash)]
-            .get_or_insert_with(|| Filling { table: Arc::new(Memtable::with_pool(self.pool.clone())), room_bytes: 0 });
+        let partition = self.router.partition_of_hash(hash);
         let bytes = (key.len() + entry.value().map_or(0, <[u8]>::len)) as u64;
         let needed = bytes + OVERHEAD_BYTES;
-        if needed > filling.room_bytes {
-            let asked = needed.max(ROOM_BYTES);
-            if !filling.table.has_room(asked) {
-                let held = self.len_bytes;
-                return Err(Error::invalid(format!(
-                    "a transaction of more than {held} bytes finds no room in memory: commit in smaller pieces"
-                )));
-            }
-            filling.room_bytes = asked;
+        if self.tables[partition].as_ref().is_none_or(|filling| needed > filling.room_bytes) {
+            self.make_room(partition, needed)?;
         }
+        let Some(filling) = &mut self.tables[partition] else { unreachable!("room was made in it") };
         filling.room_bytes -= needed;
         filling.table.insert(hash, key, 0, entry);
         self.len_bytes += bytes + 4;
         Ok(())
     }
 
-    /// Puts tombstones above the entries of a range.
-    fn bury(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()> {
+    /// Sees to it that so many bytes, and a step more, may be written to a table.
+    #[cold]
+    fn make_room(&mut self, partition: usize, needed: u64) -> Result<()> {
+        let asked = needed.max(self.step_bytes);
+        self.share.hold(self.memory_bytes() + needed)?;
+        let filling = self.tables[partition]
+            .get_or_insert_with(|| Filling { table: Arc::new(Memtable::with_pool(self.pool.clone())), room_bytes: 0 });
+        if !filling.table.has_room(asked) {
+            let held = self.len_bytes;
+            return Err(Error::invalid(format!(
+                "a transaction of more than {held} bytes finds no room in memory: commit in smaller pieces"
+            )));
+        }
+        filling.room_bytes = asked;
+        Ok(())
+    }
+
+    /// Puts tombstones above the entries of a range, and holds memory for so many bytes more.
+    fn bury(&mut self, start: &[u8], end: Option<&[u8]>, bytes: u64) -> Result<()> {
         let mut covered: Vec<Vec<u8>> = Vec::new();
         for filling in self.tables.iter().flatten() {
             let mut cursor = filling.table.cursor(u64::MAX);
@@ -233,6 +264,9 @@ impl Staged {
                 cursor.next();
             }
         }
+        // Before the first of them: a range is refused whole.
+        let tombstones: u64 = covered.iter().map(|key| key.len() as u64 + OVERHEAD_BYTES).sum();
+        self.share.hold(self.memory_bytes() + tombstones + bytes)?;
         covered.iter().try_for_each(|key| self.insert(key, Entry::Tombstone))
     }
 
@@ -256,7 +290,7 @@ impl Staged {
         }
     }
 
-    /// Takes the tables out, with a number: each with its partition. Nothing is left.
+    /// Takes the tables out, with a number: each with its partition. Nothing is left, and no memory held.
     pub(crate) fn seal(&mut self, lsn: Lsn) -> Vec<(usize, Arc<Memtable>)> {
         let touched = self.touched();
         let ranges = std::mem::take(&mut self.ranges);
@@ -272,7 +306,8 @@ impl Staged {
             table.seal(lsn.0);
             sealed.push((partition, table));
         }
-        (self.len, self.len_bytes, self.expires) = (0, 0, false);
+        (self.len, self.len_bytes, self.range_bytes, self.expires) = (0, 0, 0, false);
+        self.share.give_back();
         sealed
     }
 }

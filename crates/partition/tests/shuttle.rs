@@ -40,6 +40,12 @@ fn open(disk: &SimVfs) -> PartitionSet {
     open_with(disk, options())
 }
 
+fn bank_options(large_bytes: Option<u64>) -> Options {
+    let mut options = options();
+    options.large_bytes = large_bytes;
+    options
+}
+
 fn open_with(disk: &SimVfs, options: Options) -> PartitionSet {
     let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
     PartitionSet::open(Arc::new(disk.clone()), Path::new("db"), options, entropy, 0).expect("a sound disk").0
@@ -121,9 +127,9 @@ fn transfer(set: &PartitionSet) -> Lsn {
     }
 }
 
-fn bank() {
+fn bank(large_bytes: Option<u64>) {
     let disk = SimVfs::new();
-    let set = Arc::new(open(&disk));
+    let set = Arc::new(open_with(&disk, bank_options(large_bytes)));
     let mut batch = Batch::new();
     (0..ACCOUNTS).for_each(|number| put(&mut batch, number, START));
     commit(&set, &batch, &[], Durability::Sync);
@@ -179,12 +185,18 @@ fn bank() {
     assert!(findings.is_empty(), "{findings:?}");
     set.close(0).expect("a sound disk");
     drop(set);
-    assert_eq!(sum(&open(&disk).snapshot()), total);
+    assert_eq!(sum(&open_with(&disk, bank_options(large_bytes)).snapshot()), total);
 }
 
 #[test]
 fn money_is_neither_made_nor_lost_in_any_schedule() {
-    explore("bank", bank);
+    explore("bank", || bank(None));
+}
+
+#[test]
+fn money_is_neither_made_nor_lost_by_large_commits_in_any_schedule() {
+    // A transfer takes a thousand bytes: parts, and a layer for each partition.
+    explore("bank-large", || bank(Some(600)));
 }
 
 /// A log that is always beyond its limit, and large commits from the first byte on.

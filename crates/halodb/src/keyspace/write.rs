@@ -142,7 +142,8 @@ impl Keyspace {
     ///
     /// # Errors
     /// `InvalidInput` for a key that is not greater than the one before it, and for an illegal key or value; the error names its
-    /// position, counted from 0. Otherwise those of [`Keyspace::put`]. Nothing was written.
+    /// position, counted from 0. `Full` if it outgrows the memory for what is not committed ([`Batch`]). Otherwise those of
+    /// [`Keyspace::put`]. Nothing was written.
     pub fn ingest_sorted<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         pairs: impl IntoIterator<Item = (K, V)>,
@@ -159,7 +160,9 @@ impl Keyspace {
             }
             batch.add_put(self.id, bytes, value.as_ref());
             if let Err(error) = batch.check() {
-                return Err(Error::new(error.kind(), format!("pair {position}: {error}")));
+                let hint = error.hint();
+                let told = Error::new(error.kind(), format!("pair {position}: {error}"));
+                return Err(hint.into_iter().fold(told, Error::with_hint));
             }
             before = Some(key);
         }

@@ -39,9 +39,9 @@ use reads::Reads;
 ///
 /// Reads see the snapshot of its beginning and its own writes. The commit fails with
 /// [`Conflict`](ErrorKind::Conflict) if a key that was read, there or not, or a key in a range that was gone over, was
-/// written by somebody else since; writing alone conflicts with nobody. What it writes is kept in memory and becomes one
-/// record of the log: at most 2 GiB, and better far below the size of the memtables
-/// ([`Builder::memtable`](crate::Builder::memtable)). What it reads is remembered, with about a hundred bytes for each key
+/// written by somebody else since; writing alone conflicts with nobody. What it writes is kept in memory until it is merged: at
+/// most 2 GiB, and all batches and transactions that are not committed together at most 32 times [`Builder::memtable`](crate::Builder::memtable);
+/// a write beyond that is refused with [`Full`](ErrorKind::Full). What it reads is remembered, with about a hundred bytes for each key
 /// and two hundred for each range; ranges that touch are one.
 ///
 /// A transaction that is open for long holds memory and space as a snapshot does. If so much is written and merged
@@ -145,7 +145,8 @@ impl Transaction {
     /// `NoKeyspace` if it is gone; those of a read.
     pub(crate) fn new(keys: Keyspace, basis: Basis, pin: Pin) -> Result<Self> {
         let (space, durability) = (keys.id, keys.inner.durability);
-        let (members, own, reads) = (Vec::new(), Own::default(), Reads::default());
+        let own = Own::new(keys.inner.engine.set.share());
+        let (members, reads) = (Vec::new(), Reads::default());
         let mut new = Transaction { basis, space, members, durability, own, reads, _pin: pin, keys };
         if let Some(member) = new.keys.member().cloned() {
             new.enlist(&member)?;
@@ -307,7 +308,8 @@ impl Transaction {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for an illegal key or value, or if the transaction becomes too large; it is as it was before.
+    /// `InvalidInput` for an illegal key or value, or if the transaction becomes too large; `Full` if batches and transactions that are
+    /// not committed leave no memory for it. The transaction is as it was before, and may be committed.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let stored = self.space.encode(key.as_ref())?;
         check_value(value.as_ref())?;
@@ -490,8 +492,9 @@ impl Transaction {
         let (inner, reads) = (&self.keys.inner, self.reads.into_set());
         let set = &inner.engine.set;
         let validated = if self.own.bytes() as u64 > set.large_bytes() {
-            let mut staged = set.stage();
-            self.own.move_to(&mut staged)?;
+            let mut own = self.own;
+            let mut staged = set.stage_with(own.take_share());
+            own.move_to(&mut staged)?;
             inner.commit_staged_validated(&mut staged, snapshot, &reads, self.durability)?
         } else {
             inner.commit_validated(&self.own.to_batch(), snapshot, &reads, self.durability)?

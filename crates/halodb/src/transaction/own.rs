@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
 use std::ops::Bound;
 
-use halodb_partition::{self as partition, KeyRanges};
+use halodb_partition::{self as partition, KeyRanges, Share};
 
 use crate::span::Span;
 use crate::{Error, ErrorKind, Key, Result, Value};
@@ -29,8 +29,11 @@ pub(super) struct Set {
 /// Bytes of keys and values that a transaction may write: what finds room in a memtable for certain.
 const MAX_BYTES: usize = 1 << 31;
 
-/// About what an entry takes of memory beside key and value.
+/// About what an entry takes of a batch's memory beside key and value.
 const OVERHEAD_BYTES: usize = 64;
+
+/// What it takes here beyond that, with its place in the map.
+const PLACE_BYTES: usize = 64;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -39,12 +42,8 @@ pub(super) struct Own {
     removed: KeyRanges,
     bytes: usize,
     max_bytes: usize,
-}
-
-impl Default for Own {
-    fn default() -> Self {
-        Own { entries: BTreeMap::new(), removed: KeyRanges::new(), bytes: 0, max_bytes: MAX_BYTES }
-    }
+    /// What it holds of the memory for writes that are not committed.
+    share: Share,
 }
 
 /// What the transaction did to a key.
@@ -57,6 +56,11 @@ pub(super) enum Did<'o> {
 }
 
 impl Own {
+    /// Nothing yet; what it takes of memory comes out of `share`.
+    pub(super) fn new(share: Share) -> Self {
+        Own { entries: BTreeMap::new(), removed: KeyRanges::new(), bytes: 0, max_bytes: MAX_BYTES, share }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.removed.is_empty()
     }
@@ -73,7 +77,8 @@ impl Own {
     /// Sets a key for ever, or until a time in milliseconds that is not 0.
     ///
     /// # Errors
-    /// `InvalidInput` if the transaction would become too large; it is as it was.
+    /// `InvalidInput` if the transaction would become too large, `Full` if there is no memory left for what is not committed; it is
+    /// as it was.
     pub(super) fn set(&mut self, stored: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
         self.enter(stored, Some((value, expires_at_ms)))
     }
@@ -104,6 +109,7 @@ impl Own {
                 format!("the transaction would write {bytes} bytes; the limit is {limit}: commit in smaller pieces"),
             ));
         }
+        self.share.hold((bytes + PLACE_BYTES * (self.entries.len() + 1)) as u64)?;
         self.bytes = bytes;
         self.entries.insert(Key::from(stored), entry);
         Ok(())
@@ -147,6 +153,11 @@ impl Own {
     /// About the bytes of memory that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Takes out what it holds of the memory, for where it is to be moved to.
+    pub(super) fn take_share(&mut self) -> Share {
+        std::mem::take(&mut self.share)
     }
 
     /// Moves all of it to where large commits are collected, entry by entry, so that there are never two of it.
@@ -198,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_range_takes_what_was_set_before_and_not_what_is_set_later() {
-        let mut own = Own::default();
+        let mut own = Own::new(Share::default());
         own.set(&stored("b"), b"1", 0).unwrap();
         own.set(&stored("c"), b"1", 0).unwrap();
         own.remove_span(&span("a".."c"));
@@ -215,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_the_transaction_itself_set_is_removed_for_all_that_others_may_set() {
-        let mut own = Own::default();
+        let mut own = Own::new(Share::default());
         own.set(&stored("b"), b"1", 0).unwrap();
         own.remove(&stored("b")).unwrap();
         assert_eq!(own.did(&stored("b")), Did::Removed);
@@ -230,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_write_that_makes_it_too_large_is_refused_and_leaves_it_as_it_was() {
-        let mut own = Own { max_bytes: 1000, ..Own::default() };
+        let mut own = Own { max_bytes: 1000, ..Own::new(Share::default()) };
         own.set(&stored("a"), &[1; 500], 0).unwrap();
         let error = own.set(&stored("b"), &[2; 500], 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -237,3 +237,48 @@ fn a_salvage_takes_large_commits_whole_and_leaves_parts_that_were_given_up() {
     .expect("it can be read");
     assert_eq!(report.keys, 50);
 }
+
+#[test]
+fn what_is_not_committed_is_held_of_one_account_and_refused_beyond_it() {
+    let disk = SimVfs::new();
+    let mut options = options();
+    options.uncommitted_bytes = Some(100 << 10);
+    let set = try_open(&disk, options).unwrap().0;
+    let (mut first, mut second) = (set.stage(), set.stage());
+    first.add(&many(0..300, &"x".repeat(100))).unwrap();
+    let held = set.uncommitted_bytes();
+    assert!((45_000..75_000).contains(&held), "{held} bytes are held for 300 × 104 and what a table takes for each");
+    let refused = second.add(&many(0..600, &"x".repeat(100))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Memory);
+    let kept = second.len();
+    assert!(kept > 100 && set.uncommitted_bytes() <= 100 << 10, "{kept} kept");
+    // A range delete takes a tombstone for each key that it covers, or is refused before the first.
+    let refused = first.delete_range(b"k", None).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Memory);
+    assert_eq!(first.len(), 300);
+    assert!(matches!(set.commit_staged(&mut first, &[], Durability::Sync, 0).unwrap(), Outcome::Committed(_)));
+    assert_eq!(all(&set.snapshot()), expected(0..300, &"x".repeat(100)), "the range that was refused has left nothing");
+    second.delete_range(b"k000", Some(b"k100")).unwrap();
+    drop(second);
+    assert_eq!(set.uncommitted_bytes(), 0);
+}
+
+#[test]
+fn a_large_commit_waits_for_merges_when_layers_hold_as_much_as_there_may_be() {
+    let disk = SimVfs::new();
+    let mut options = options();
+    options.uncommitted_bytes = Some(100 << 10);
+    let set = try_open(&disk, options).unwrap().0;
+    commit(&set, &many(0..400, &"x".repeat(100)));
+    let mut staged = set.stage();
+    staged.add(&many(400..800, &"x".repeat(100))).unwrap();
+    let stalled = set.commit_staged(&mut staged, &[], Durability::Sync, 0).unwrap_err();
+    assert_eq!(stalled.kind(), ErrorKind::Stalled);
+    assert_eq!(staged.len(), 400, "what was staged still is");
+    let records = set.stats().wal.records;
+    merge_all(&set);
+    assert_eq!(set.stats().wal.records, records, "nothing of it was in the log");
+    assert!(matches!(set.commit_staged(&mut staged, &[], Durability::Sync, 0).unwrap(), Outcome::Committed(_)));
+    assert_eq!(all(&set.snapshot()), expected(0..800, &"x".repeat(100)));
+    assert_eq!(set.uncommitted_bytes(), 0);
+}
