@@ -34,6 +34,8 @@ pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     /// Bytes in front of the first record that is new: records of the previous life, written again.
     old: usize,
+    /// Bytes up to the end of the open record, if it is in here.
+    opening: usize,
     segment_len: u64,
     place: Place,
 }
@@ -44,6 +46,21 @@ impl Chunk {
         if self.bytes.len() > self.old {
             restamp(&mut self.bytes[self.old..], self.place, self.offset + self.old as u64, synced);
         }
+    }
+
+    /// What is to be synchronised before the rest is written: the bytes up to the open record behind a clean-close marker, with zeros
+    /// behind it, if the group reaches beyond the place of the marker's witness. Whoever finds that witness then, and nothing
+    /// before it, knows that no record stands farther on which might verify one day, under a number given out again (`skim`).
+    pub(crate) fn fenced(&self) -> Option<Vec<u8>> {
+        let marker = self.offset + self.old as u64;
+        let is_long = self.end() > witness_offset(marker) + HEADER_LEN as u64;
+        // A planted fault writes all of it at once.
+        if self.opening == 0 || !is_long || mutant("wal.no-fence") {
+            return None;
+        }
+        let mut first = self.bytes[..self.opening].to_vec();
+        first.resize(self.bytes.len().min(self.opening + HEADER_LEN), 0);
+        Some(first)
     }
 
     /// Offset behind the last record.
@@ -228,6 +245,10 @@ impl Buffer {
             self.last_commit = lsn;
         }
         self.marked |= record.kind == RecordKind::Marker;
+        if record.kind == RecordKind::Open {
+            let chunk = self.chunks.last_mut().expect("pushed above");
+            chunk.opening = chunk.bytes.len();
+        }
         self.enqueue(lsn, record.level);
         lsn
     }
@@ -267,6 +288,7 @@ impl Buffer {
             offset: self.at.offset,
             bytes: std::mem::take(&mut self.emptied),
             old: 0,
+            opening: 0,
             segment_len: self.at.header.segment_len,
             place: self.place,
         }

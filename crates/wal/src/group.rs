@@ -21,6 +21,8 @@ pub(crate) struct Tail {
     pub(crate) path: PathBuf,
     /// Whether it was written since it was last synchronised.
     pub(crate) dirty: bool,
+    /// The names of the segments behind it may exist in the cache only: they were found, and no directory was synchronised since.
+    pub(crate) doubtful_names: bool,
 }
 
 /// Who leads: whoever took the tail.
@@ -117,9 +119,14 @@ impl Wal {
                     self.sync_tail(tail)?;
                 }
                 synced = header.prev_last_lsn.max(synced);
-                *tail = self.begin_segment(&chunk, &header)?;
+                *tail = self.begin_segment(tail, &chunk, &header)?;
             }
             tail.dirty = true;
+            if let Some(first) = chunk.fenced() {
+                files::write_identical(&*chunk.file, &first, chunk.offset).map_err(Error::io("write", &tail.path))?;
+                self.sync_tail(tail)?;
+                tail.dirty = true;
+            }
             files::write_identical(&*chunk.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", &tail.path))?;
             self.give_back(chunk.bytes);
         }
@@ -144,12 +151,16 @@ impl Wal {
         Ok(())
     }
 
-    fn begin_segment(&self, chunk: &Chunk, header: &segment::SegmentHeader) -> Result<Tail> {
+    fn begin_segment(&self, tail: &Tail, chunk: &Chunk, header: &segment::SegmentHeader) -> Result<Tail> {
+        // A planted fault believes that an orderly end left nothing to synchronise.
+        if tail.doubtful_names && !mutant("wal.trust-names") {
+            self.vfs.sync_dir(&self.dir).map_err(Error::io("synchronise", &self.dir))?;
+        }
         let path = segment::path_of(&self.dir, header.number);
         files::begin(&*chunk.file, &path, header)?;
         count(&self.progress.syncs, 1);
         self.segments.lock().begun(*header);
-        Ok(Tail { file: chunk.file.clone(), path, dirty: false })
+        Ok(Tail { file: chunk.file.clone(), path, dirty: false, doubtful_names: false })
     }
 
     /// Keeps one emptied vector, so that the next group need not fault in fresh memory.

@@ -60,6 +60,7 @@ mod scan;
 mod segment;
 mod segments;
 mod sequencer;
+mod skim;
 mod sync;
 mod wal;
 

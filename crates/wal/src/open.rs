@@ -68,6 +68,7 @@ impl Wal {
             buffer: Buffer::new(at, VecDeque::new()),
             segments,
             synced: Lsn(0),
+            doubtful_names: false,
         }))
     }
 }
@@ -85,7 +86,9 @@ impl Recovery {
 
     fn after_clean_close(self) -> Result<Wal> {
         let newest = *self.chain.newest();
-        let spares = self.secured_spares()?;
+        // Their names are made certain before one of them is begun, by whoever does that: many an open never gets there.
+        let doubtful_names = !self.chain.spares.is_empty();
+        let spares = room::reopen_spares(&*self.vfs, &self.dir, &self.chain.spares)?;
         let (file, _) = files::open_rw(&*self.vfs, &self.dir, newest.number)?;
         let (start, unproven) = (self.unproven.0, &self.unproven.1);
         let end = start + unproven.len() as u64;
@@ -105,7 +108,7 @@ impl Recovery {
         let synced = if trusting { self.last } else { self.proven };
         let time_ms = self.last_time_ms;
         let live = self.chain.live.clone();
-        let wal = self.assemble(buffer, live, synced);
+        let wal = self.assemble(buffer, live, synced, doubtful_names);
         // Its level makes every weaker commit behind it wait for its sync.
         if !mutant("wal.no-open-record") {
             wal.sequence().push_mark(RecordKind::Open, time_ms, Durability::Sync);
@@ -115,7 +118,9 @@ impl Recovery {
 
     fn after_crash(self) -> Result<Wal> {
         let newest = *self.chain.newest();
-        let mut spares = self.secured_spares()?;
+        // The names of the prepared segments may exist in the cache only.
+        self.vfs.sync_dir(&self.dir).map_err(Error::io("synchronise", &self.dir))?;
+        let mut spares = room::reopen_spares(&*self.vfs, &self.dir, &self.chain.spares)?;
         let (file, path) = files::open_rw(&*self.vfs, &self.dir, newest.number)?;
         let (start, unproven) = &self.unproven;
         // A planted fault trusts what it read, which may exist in the page cache only.
@@ -141,17 +146,7 @@ impl Recovery {
         let mut live = self.chain.live.clone();
         live.push(header);
         let last = self.last;
-        Ok(self.assemble(Buffer::new(at, spares), live, last))
-    }
-
-    /// The spare files, under names that are durable: those that were found may exist in the cache only.
-    fn secured_spares(&self) -> Result<VecDeque<Spare>> {
-        // A planted fault believes that an orderly end left nothing to synchronise.
-        let nothing_to_do = self.clean && (self.chain.spares.is_empty() || mutant("wal.trust-names"));
-        if !nothing_to_do {
-            self.vfs.sync_dir(&self.dir).map_err(Error::io("synchronise", &self.dir))?;
-        }
-        room::reopen_spares(&*self.vfs, &self.dir, &self.chain.spares)
+        Ok(self.assemble(Buffer::new(at, spares), live, last, false))
     }
 
     fn header_after(&self, newest: &SegmentHeader) -> SegmentHeader {
@@ -175,9 +170,17 @@ impl Recovery {
         Ok((header, made.file))
     }
 
-    fn assemble(self, buffer: Buffer, live: Vec<SegmentHeader>, synced: Lsn) -> Wal {
+    fn assemble(self, buffer: Buffer, live: Vec<SegmentHeader>, synced: Lsn, doubtful_names: bool) -> Wal {
         let segments = Segments::new(live, self.chain.leftovers, Lsn(0));
-        Wal::assemble(Parts { vfs: self.vfs, dir: self.dir, options: self.options, buffer, segments, synced })
+        Wal::assemble(Parts {
+            vfs: self.vfs,
+            dir: self.dir,
+            options: self.options,
+            buffer,
+            segments,
+            synced,
+            doubtful_names,
+        })
     }
 }
 
@@ -185,7 +188,12 @@ impl Parts {
     /// The tail with which the first leader starts. It counts as written: what the open left to write is in the buffer.
     pub(crate) fn tail(&self) -> Tail {
         let at = &self.buffer.at;
-        Tail { file: at.file.clone(), path: segment::path_of(&self.dir, at.header.number), dirty: false }
+        Tail {
+            file: at.file.clone(),
+            path: segment::path_of(&self.dir, at.header.number),
+            dirty: false,
+            doubtful_names: self.doubtful_names,
+        }
     }
 }
 

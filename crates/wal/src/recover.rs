@@ -13,7 +13,7 @@
 //! Earlier segments were synchronised whole before the header of their follower was written, so everything in them up
 //! to that header's `prev_last_lsn` is proven, and bytes after it are never read.
 //!
-//! Where the log was closed in order, what was prepared for later is not read: see [`End::is_last`].
+//! Where the log was closed in order, little of it is read (`skim`), and nothing of what was prepared for later: see [`End::has_room`].
 //!
 //! Nothing is written here; `open` does that. One segment is in memory at a time, and its records are handed over in
 //! groups, so that whoever replays them can do so side by side, and say how far it is.
@@ -22,7 +22,7 @@ use crate::chain::{self, Chain};
 use crate::record::{BLOCK, NoHeader, Place, Record, RecordKind};
 use crate::scan::{Bad, Found, Walk, survey, traces};
 use crate::segment::{self, RECORDS_START, SegmentHeader};
-use crate::{Error, Lsn, Wal, WalOptions, files};
+use crate::{Error, Lsn, Wal, WalOptions, files, skim};
 use halodb_vfs::{Vfs, mutant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,29 +157,21 @@ impl Wal {
             replay.before += segment.segment_len;
         }
         let newest = *chain.newest();
-        let path = segment::path_of(dir, newest.number);
-        files::read_segment_into(&*vfs, &path, &newest, &mut bytes)?;
-        let judged = judge(&newest, &path, &bytes, known);
-        if !judged.as_ref().is_ok_and(|end| end.is_last(&newest)) || chain.half_begun {
-            chain.survey_spares(&*vfs, dir, &options)?;
-        }
-        let mut end = judged?;
-        if chain.half_begun {
-            end.clean = false;
-            end.dropped.get_or_insert_with(|| DroppedTail {
-                from: Lsn(end.last.0.saturating_add(1)),
-                path: segment::path_of(dir, newest.number + 1),
-                offset: 0,
-                valid_after: 0,
-            });
-        }
+        let ending = match skim::skim(&*vfs, &segment::path_of(dir, newest.number), &newest, known)? {
+            Some(ending) if !chain.half_begun => ending,
+            _ => read_newest(&*vfs, dir, &options, &chain, known, bytes)?,
+        };
         let mut group = Pending::default();
-        for found in end.records(&newest, &bytes) {
+        for found in ending.records(&newest) {
             replay.take(&mut group, &found)?;
         }
+        let Ending { end, base, .. } = &ending;
         replay.hand_over(&mut group, end.offset)?;
         replay.hand_over(&mut group, newest.segment_len)?;
         let (replayed, last_time_ms) = (replay.count, replay.time_ms);
+        let unproven = &ending.bytes[(end.unproven - base) as usize..(end.offset - base) as usize];
+        let unproven = (end.unproven, unproven.to_vec());
+        let Ending { end, .. } = ending;
         Ok(Recovery {
             vfs,
             dir: dir.to_owned(),
@@ -191,7 +183,7 @@ impl Wal {
             dropped: end.dropped,
             replayed,
             last_time_ms,
-            unproven: (end.unproven, bytes[end.unproven as usize..end.offset as usize].to_vec()),
+            unproven,
         })
     }
 }
@@ -262,36 +254,81 @@ fn read_whole<E: From<Error>>(
     replay.hand_over(&mut group, segment.segment_len)
 }
 
-fn place(segment: &SegmentHeader) -> Place {
+pub(crate) fn place(segment: &SegmentHeader) -> Place {
     Place::new(&segment.uuid, segment.number)
 }
 
+/// Reads the newest segment whole, and those prepared for later unless nothing can have been written there.
+pub(crate) fn read_newest(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    options: &WalOptions,
+    chain: &Chain,
+    known: Known,
+    mut bytes: Vec<u8>,
+) -> crate::Result<Ending> {
+    let newest = chain.newest();
+    let path = segment::path_of(dir, newest.number);
+    files::read_segment_into(vfs, &path, newest, &mut bytes)?;
+    let judged = judge(newest, &path, &bytes, known);
+    if !judged.as_ref().is_ok_and(|end| end.clean && end.has_room(newest)) || chain.half_begun {
+        chain.survey_spares(vfs, dir, options)?;
+    }
+    let mut end = judged?;
+    if chain.half_begun {
+        end.clean = false;
+        end.dropped.get_or_insert_with(|| DroppedTail {
+            from: Lsn(end.last.0.saturating_add(1)),
+            path: segment::path_of(dir, newest.number + 1),
+            offset: 0,
+            valid_after: 0,
+        });
+    }
+    Ok(Ending { end, base: 0, start: RECORDS_START, due: newest.first_lsn, bytes })
+}
+
 /// Where the newest segment ends, and why.
-struct End {
-    last: Lsn,
-    proven: Lsn,
-    clean: bool,
-    dropped: Option<DroppedTail>,
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) last: Lsn,
+    pub(crate) proven: Lsn,
+    pub(crate) clean: bool,
+    pub(crate) dropped: Option<DroppedTail>,
     /// Offset behind the last surviving record.
-    offset: u64,
+    pub(crate) offset: u64,
     /// Offset of the first surviving record above P; `offset` if there is none.
-    unproven: u64,
+    pub(crate) unproven: u64,
+}
+
+/// The end of the newest segment, with as much of the segment as is still needed.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) end: End,
+    /// Where in the segment `bytes` begin.
+    pub(crate) base: u64,
+    /// Where the first record in `bytes` begins, and its number.
+    pub(crate) start: u64,
+    pub(crate) due: Lsn,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Ending {
+    fn records<'a>(&'a self, segment: &SegmentHeader) -> impl Iterator<Item = Found<'a>> + use<'a> {
+        let bytes = &self.bytes[..(self.end.offset - self.base) as usize];
+        let mut walk = Walk::part(bytes, self.base, place(segment), self.start, self.due);
+        std::iter::from_fn(move || walk.step().ok())
+    }
 }
 
 /// Whoever opens a log that was closed in order appends an open record, if there is so much room.
 const ROOM_BYTES: u64 = 4 * BLOCK;
 
 impl End {
-    /// Whether nothing can have been written to a later segment: an orderly end is the last thing in this one, and whoever
+    /// Whether nothing can have been written to a later segment after an orderly end: that is the last thing in this one, and whoever
     /// opened the log after it would have left an open record here, which is synchronised before the next segment is begun.
     /// That the record and the next segment's header are gone both takes damage to two blocks.
-    fn is_last(&self, segment: &SegmentHeader) -> bool {
-        self.clean && self.offset + ROOM_BYTES <= segment.segment_len
-    }
-
-    fn records<'a>(&self, segment: &SegmentHeader, bytes: &'a [u8]) -> impl Iterator<Item = Found<'a>> + use<'a> {
-        let mut walk = Walk::new(&bytes[..self.offset as usize], place(segment), RECORDS_START, segment.first_lsn);
-        std::iter::from_fn(move || walk.step().ok())
+    pub(crate) fn has_room(&self, segment: &SegmentHeader) -> bool {
+        self.offset + ROOM_BYTES <= segment.segment_len
     }
 }
 
@@ -335,7 +372,8 @@ fn judge(segment: &SegmentHeader, path: &Path, bytes: &[u8], known: Known) -> cr
         valid_after: behind.valid,
     });
     let mut end = End { last, proven, clean: clean && dropped.is_none(), dropped, offset, unproven: offset };
-    if let Some(first) = end.records(segment, bytes).find(|found| found.header.lsn > proven) {
+    let mut walk = Walk::new(&bytes[..offset as usize], place(segment), RECORDS_START, segment.first_lsn);
+    if let Some(first) = std::iter::from_fn(|| walk.step().ok()).find(|found| found.header.lsn > proven) {
         end.unproven = first.offset;
     }
     Ok(end)

@@ -23,6 +23,8 @@ const SECTOR: u64 = 512;
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
+    /// Offset in the segment at which `bytes` begin.
+    base: u64,
     place: Place,
     offset: u64,
     next: u64,
@@ -84,7 +86,12 @@ impl Bad {
 impl<'a> Walk<'a> {
     /// Starts at `offset` of the segment `bytes`, where record `next` is due.
     pub(crate) fn new(bytes: &'a [u8], place: Place, offset: u64, next: Lsn) -> Self {
-        Self { bytes, place, offset, next: next.0 }
+        Self { bytes, base: 0, place, offset, next: next.0 }
+    }
+
+    /// As [`Walk::new`], where `bytes` are those of the segment from `base` on, which is not behind `offset`.
+    pub(crate) fn part(bytes: &'a [u8], base: u64, place: Place, offset: u64, next: Lsn) -> Self {
+        Self { bytes, base, place, offset, next: next.0 }
     }
 
     /// The record that begins at `offset`, whatever its number; `None` if none does that verifies.
@@ -107,7 +114,8 @@ impl<'a> Walk<'a> {
 
     /// The next record. After an error the walk stays where it is.
     pub(crate) fn step(&mut self) -> Result<Found<'a>, Bad> {
-        let rest = usize::try_from(self.offset).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default();
+        let rest =
+            usize::try_from(self.offset - self.base).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default();
         let header = RecordHeader::decode(rest, self.place, self.offset).map_err(Bad::Header)?;
         if header.kind == RecordKind::Witness {
             return Err(Bad::Witness);

@@ -42,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) segments: Segments,
     /// Greatest LSN that is durable: what is above it waits in the buffer to be written once more.
     pub(crate) synced: Lsn,
+    /// Names of prepared segments may exist in the cache only.
+    pub(crate) doubtful_names: bool,
 }
 
 /// Plain numbers about the log.

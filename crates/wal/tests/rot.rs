@@ -529,13 +529,21 @@ fn after_an_orderly_end_with_room_behind_it_only_the_headers_of_prepared_segment
         recover_with(sim, options).unwrap();
         sim.calls() - before
     };
-    let (sim, options) = closed_with_room();
-    let clean = calls(&sim, &options);
-    // Without its last record the log has no orderly end.
-    let (at, _) = *records_of(&sim, 1).last().unwrap();
-    flip(&sim, &segment(1), at);
-    assert!(!recover_with(&sim, &options).unwrap().clean());
-    assert_eq!(calls(&sim, &options) - clean, 3, "open, measure and read the prepared segment");
+    let with_and_without_spare = |is_clean: bool| {
+        let (sim, options) = closed_with_room();
+        if !is_clean {
+            // Without its last record the log has no orderly end.
+            let (at, _) = *records_of(&sim, 1).last().unwrap();
+            flip(&sim, &segment(1), at);
+        }
+        assert_eq!(recover_with(&sim, &options).unwrap().clean(), is_clean);
+        let with = calls(&sim, &options);
+        sim.remove_file(&segment(2)).unwrap();
+        with - calls(&sim, &options)
+    };
+    // Its header is read in either case.
+    let header = with_and_without_spare(true);
+    assert_eq!(with_and_without_spare(false) - header, 3, "open, measure and read the prepared segment");
 }
 
 #[test]
