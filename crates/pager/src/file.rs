@@ -1,7 +1,8 @@
 //! [`PageFile`]: the open file with its identity; reads whole pages and verifies them, reads and writes metas.
 //!
 //! Every read here is a system call, so that an I/O error or a short file is a typed error; the mapping is used only for
-//! pages that were verified before (see `snapshot.rs`). This file decides nothing about what may be written when.
+//! pages that were verified before, or that are in memory (see `snapshot.rs`). This file decides nothing about what may be written
+//! when.
 
 use crate::error::{Error, Result};
 use crate::id::{Identity, MAX_PAGE_SIZE, PageRef};
@@ -72,6 +73,12 @@ impl PageFile {
         let mut bytes = Vec::new();
         let header = self.read(at, |piece| bytes.extend_from_slice(piece))?;
         Ok((header, bytes))
+    }
+
+    /// Whether the bytes of a page or extent, as the mapping shows them, are what [`PageFile::verify`] would let pass. "No" for
+    /// extents longer than a piece, which are read in pieces.
+    pub(crate) fn is_sound(&self, at: PageRef, bytes: &[u8]) -> bool {
+        bytes.len() <= PIECE && page::states(bytes, at) && page::is_sealed(self.seed, bytes)
     }
 
     fn read(&self, at: PageRef, each: impl FnMut(&[u8])) -> Result<Header> {

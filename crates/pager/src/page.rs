@@ -136,6 +136,13 @@ pub(crate) fn seal(seed: u64, image: &mut [u8]) {
     put(image, CHECKSUM, &sum.to_le_bytes());
 }
 
+/// Whether the checksum in a complete page or extent is that of the rest.
+pub(crate) fn is_sealed(seed: u64, image: &[u8]) -> bool {
+    image
+        .split_first_chunk::<CHECKSUM_LEN>()
+        .is_some_and(|(stored, rest)| u64::from_le_bytes(*stored) == xxh3_64_with_seed(rest, seed))
+}
+
 /// The checksum of a page or extent that arrives in pieces.
 pub(crate) struct Summer {
     state: Xxh3,

@@ -5,8 +5,10 @@
 //! generation before anybody can hold it, and leaves the register when the last clone is gone; the writer reuses a freed
 //! page only when no registered generation lies in the page's life.
 //!
-//! A page is read by a system call and verified at the first touch, then taken from the mapping. What the mapping cannot
-//! report is an I/O error when the kernel evicts a verified page and reads it again: the process is killed (`SIGBUS`).
+//! A page is verified at the first touch, then taken from the mapping. A page that is not in memory is read by a system call
+//! for that, so that what the disk says is a typed error; one that is in memory, as the system says, is verified where it lies. What
+//! the mapping cannot report is an I/O error when the kernel evicts such a page and reads it again: the process is killed
+//! (`SIGBUS`).
 
 use crate::error::{Error, Result};
 use crate::id::{PAGE_HEADER_LEN, PageKind, PageRef, Root, Stamp};
@@ -168,7 +170,9 @@ impl Snapshot {
         let file = &version.shared.file;
         let admitted = self.admits(at)?;
         if !version.verified.get(at.id.0) {
-            file.verify(at)?;
+            if !self.is_sound_in_memory(admitted) {
+                file.verify(at)?;
+            }
             version.verified.set(at.id.0);
         }
         let bytes =
@@ -176,6 +180,17 @@ impl Snapshot {
         // An extent verified under another length, or a reference to an earlier writing of this page, ends here.
         Header::decode(bytes, at).map_err(|what| file.corrupt(at.id.0, what))?;
         Ok(Page { bytes, proof: Proof(admitted) })
+    }
+
+    /// Whether the page is in memory, and good there: then there is nothing to read, and nothing to copy. In all other cases, a bad
+    /// page included, whoever asks reads the page and says what is wrong. That the system evicts a page between the question
+    /// and the look, and cannot read it again, is as likely as that between a read and the look.
+    fn is_sound_in_memory(&self, admitted: Admitted) -> bool {
+        let at = admitted.at;
+        self.bytes(admitted).is_some_and(|bytes| {
+            self.version.mapping.is_resident(self.shared().file.offset(at.id.0), bytes.len())
+                && self.shared().file.is_sound(at, bytes)
+        })
     }
 
     /// A page that this version gave before, for a bounds check. A proof from another version is worth nothing: then

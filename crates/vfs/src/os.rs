@@ -4,6 +4,7 @@
 //! `O_DIRECT`, preallocates nothing, and does not try a failed synchronisation again.
 
 use crate::flock::FileLock;
+use crate::mapping::Residency;
 use crate::{DirEntry, EntryKind, File, Lock, LockError, Mapping, OpenMode, Vfs};
 use memmap2::MmapOptions;
 use std::ffi::CString;
@@ -27,6 +28,20 @@ pub(crate) struct OsFile(fs::File);
 impl OsFile {
     pub(crate) fn new(file: fs::File) -> Self {
         Self(file)
+    }
+
+    /// Whether it is open for writing.
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "a system call without pointers")]
+    fn may_write(&self) -> bool {
+        // SAFETY: the descriptor is open as long as `self`, and no memory is handed over.
+        let flags = unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_GETFL) };
+        flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn may_write(&self) -> bool {
+        false
     }
 }
 
@@ -82,7 +97,8 @@ impl File for OsFile {
 
     fn map(&self, len: u64) -> io::Result<Mapping> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Mapping::new(MmapOptions::new().len(len).map_raw_read_only(&self.0)?))
+        let raw = MmapOptions::new().len(len).map_raw_read_only(&self.0)?;
+        Ok(Mapping::new(raw, if self.may_write() { Residency::Told } else { Residency::Unknown }))
     }
 }
 

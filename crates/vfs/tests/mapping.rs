@@ -80,3 +80,31 @@ fn an_empty_mapping_is_possible() {
 fn an_absurd_reservation_is_an_error() {
     on_both(|file| assert!(file.map(u64::MAX / 2).is_err()));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_just_now_is_in_memory_and_what_is_not_there_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let file = OsVfs.open(&path, OpenMode::Create).unwrap();
+    file.write_all_at(&[7; 65_536], 0).unwrap();
+    let mapping = file.map(1 << 20).unwrap();
+    for (offset, len) in [(0, 65_536), (0, 1), (100, 16_384), (65_535, 1), (4_095, 2)] {
+        assert!(mapping.is_resident(offset, len), "{len} bytes at {offset}");
+    }
+    for (offset, len) in
+        [(0, 0), (0, 131_073), (131_072, 1), (61_440, 131_072), (1 << 20, 1), (u64::MAX, 1), (1, usize::MAX)]
+    {
+        assert!(!mapping.is_resident(offset, len), "{len} bytes at {offset}");
+    }
+    // Of a file that one may not write to the system says that all of it is there.
+    let reading = OsVfs.open(&path, OpenMode::Read).unwrap().map(1 << 20).unwrap();
+    assert!(!reading.is_resident(0, 16_384));
+}
+
+#[test]
+fn a_simulated_disk_is_never_known_to_be_in_memory() {
+    let file = SimVfs::new().open(Path::new("f"), OpenMode::Create).unwrap();
+    file.write_all_at(&[7; 65_536], 0).unwrap();
+    assert!(!file.map(1 << 20).unwrap().is_resident(0, 4_096));
+}

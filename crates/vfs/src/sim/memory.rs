@@ -88,7 +88,7 @@ impl Memory {
         }
         match self {
             Memory::Pages(_) => unreachable!("the contents were moved just above"),
-            Memory::Mapped(file) => crate::File::map(file, len),
+            Memory::Mapped(file) => Ok(crate::File::map(file, len)?.without_residency()),
         }
     }
 }
