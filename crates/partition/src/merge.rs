@@ -200,6 +200,12 @@ impl Shared {
         above.map(|layer| layer.holds).fold(undecided, Lsn::min)
     }
 
+    /// As [`Shared::claimable`] of a partition without layers, within the section.
+    fn undecided_holds(&self) -> Lsn {
+        let ignored = mutant("partition.claims-parts") || mutant("partition.advance-looks-late");
+        if ignored { Lsn(u64::MAX) } else { self.large.holds() }
+    }
+
     /// How far the newest meta of a partition is.
     pub(crate) fn applied(&self, partition: usize) -> Result<Lsn> {
         let snapshot = self.partitions[partition].pager.snapshot();
@@ -258,15 +264,19 @@ impl Shared {
             self.wal.sync().map_err(|e| self.log_failed(e))?;
         }
         let (applied, synced) = {
-            // In the section no entry can arrive between the look and the number.
+            // In the section no entry can arrive between the look and the number, and no large commit whose parts are in
+            // the log already can be decided: its layer would be the oldest one then, which `claimable` passes over.
             let _section = self.wal.sequence();
             if self.versions.load().parts[partition].has_unmerged() {
                 return Ok(());
             }
             let (settled, synced) = (self.wal.settled(), self.wal.synced());
-            (if visible_will_do { settled } else { settled.min(synced) }, synced)
+            (if visible_will_do { settled } else { settled.min(synced) }.min(self.undecided_holds()), synced)
         };
-        let applied = applied.min(self.claimable(partition)).max(self.applied(partition)?);
+        // A planted fault looks at large commits behind the section only.
+        let late = mutant("partition.advance-looks-late");
+        let applied = if late { applied.min(self.claimable(partition)) } else { applied };
+        let applied = applied.max(self.applied(partition)?);
         let user = Checkpoint { applied, synced, mark_ms: self.clock.promised_ms() }.encode();
         // Twice: one slot each.
         self.republish(partition, Some(&user))?;

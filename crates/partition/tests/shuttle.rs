@@ -13,6 +13,7 @@ use halodb_partition::{
     Batch, Depth, Durability, Entropy, ErrorKind, Expect, Lsn, Options, Outcome, PartitionSet, Snapshot,
 };
 use halodb_vfs::SimVfs;
+use halodb_vfs::sim::CrashMode;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
@@ -36,8 +37,12 @@ fn options() -> Options {
 }
 
 fn open(disk: &SimVfs) -> PartitionSet {
+    open_with(disk, options())
+}
+
+fn open_with(disk: &SimVfs, options: Options) -> PartitionSet {
     let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
-    PartitionSet::open(Arc::new(disk.clone()), Path::new("db"), options(), entropy, 0).expect("a sound disk").0
+    PartitionSet::open(Arc::new(disk.clone()), Path::new("db"), options, entropy, 0).expect("a sound disk").0
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -180,4 +185,50 @@ fn bank() {
 #[test]
 fn money_is_neither_made_nor_lost_in_any_schedule() {
     explore("bank", bank);
+}
+
+/// A log that is always beyond its limit, and large commits from the first byte on.
+fn large_options() -> Options {
+    let mut options = options();
+    options.partitions = Some(1);
+    options.large_bytes = Some(1);
+    options.log_limit_bytes = 1;
+    options
+}
+
+/// A large commit while the tree, which lacks nothing, is to say how far in the log it is. Then power is lost.
+fn large_commit() {
+    let disk = SimVfs::new();
+    let set = Arc::new(open_with(&disk, large_options()));
+    let mut batch = Batch::new();
+    batch.put(b"before", b"");
+    commit(&set, &batch, &[], Durability::Sync);
+    set.flush().expect("a sound disk");
+    let mut advance = set.next_job(0);
+    for _ in 0..4 {
+        // The log goes on with a marker, and the tree falls behind.
+        set.tick(0).expect("a sound disk");
+        advance = advance.or_else(|| set.next_job(0));
+    }
+    let advance = advance.expect("the log is beyond its limit");
+    assert!(advance.describe().contains("advance"), "{}", advance.describe());
+    let writer = {
+        let set = set.clone();
+        thread::spawn(move || {
+            let mut staged = set.stage();
+            (0..3).for_each(|key| staged.put(&[key], &[key; 100]).expect("a short key"));
+            set.commit_staged(&mut staged, &[], Durability::Sync, 0).expect("a sound disk");
+        })
+    };
+    advance.run().expect("a sound disk");
+    writer.join().unwrap();
+    let after = open_with(&disk.crash_image(disk.ops(), CrashMode::Strict, 1), large_options());
+    for key in 0..3 {
+        assert!(after.get(&[key]).expect("readable").is_some(), "key {key} of a commit that was answered is gone");
+    }
+}
+
+#[test]
+fn a_large_commit_is_there_whatever_the_tree_says_of_the_log_meanwhile() {
+    explore("large commit", large_commit);
 }

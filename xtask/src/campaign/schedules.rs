@@ -58,6 +58,7 @@ const LOOM_FAULTS: &[Fault] = &[
 const SHUTTLE_FAULTS: &[Fault] = &[
     Fault { name: "wal.wake-first", package: "halodb-partition", model: "" },
     Fault { name: "partition.snapshot-moves", package: "halodb-partition", model: "" },
+    Fault { name: "partition.advance-looks-late", package: "halodb-partition", model: "says_of_the_log" },
 ];
 
 /// Faults that no other campaign can be expected to notice: they need two threads.
@@ -68,6 +69,7 @@ pub const ONLY_HERE: &[&str] = &[
     "memtable.no-second-look",
     "partition.capture-late",
     "partition.validate-visible-only",
+    "partition.advance-looks-late",
 ];
 
 /// A fault must be noticed within this time; a model that hangs has not noticed it.

@@ -64,14 +64,14 @@ pub(crate) struct Doctor {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inspect {
     /// Both metas of each page file, and which one an open relies on
-    #[command(after_help = "Example: inspect meta --partition 1")]
+    #[command(after_help = "Example: inspect meta --partition 0")]
     Meta {
         /// Of this partition only
         #[arg(long, value_name = "N")]
         partition: Option<u32>,
     },
     /// One page: header, verdict, who refers to it, what it holds
-    #[command(after_help = "Example: inspect page 5\n         inspect page 5 --partition 1 --limit 3 --hex\n\
+    #[command(after_help = "Example: inspect page 5\n         inspect page 5 --partition 0 --limit 3 --hex\n\
                             Keys are shown as they are stored, behind the id of their keyspace.")]
     Page(InspectPage),
     /// The files of the log; with --segment one of them and its records
