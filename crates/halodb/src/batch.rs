@@ -74,10 +74,15 @@ impl Batch {
             return;
         }
         let written = match &mut self.staged {
-            Some(staged) => staged.write(op),
+            Some(staged) => match self.keys.inner.owned() {
+                Ok(()) => staged.write(op),
+                Err(error) => return self.refuse(error),
+            },
             None => {
                 self.inner.write(op);
-                if self.inner.len_bytes() > self.large_bytes { self.stage() } else { Ok(()) }
+                // What a forked child commits is refused, however large.
+                let is_large = self.inner.len_bytes() > self.large_bytes && self.keys.inner.owned().is_ok();
+                if is_large { self.stage() } else { Ok(()) }
             }
         };
         if let Err(error) = written {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use halodb_partition::{Create, Entropy, OpenProgress, Opening, PartitionSet};
-use halodb_vfs::{OsVfs, Vfs};
+use halodb_vfs::{OsVfs, Process, Vfs};
 use halodb_wal::Durability;
 
 use crate::clock::now_ms;
@@ -249,11 +249,11 @@ impl Builder {
     /// that is wrong, and for a number of partitions or page size that contradicts the existing database: both values
     /// are named.
     pub fn open(self) -> Result<Db> {
-        self.open_as(std::process::id())
+        self.open_as(Process::this())
     }
 
     /// Opens as if by the process `owner`.
-    pub(crate) fn open_as(self, owner: u32) -> Result<Db> {
+    pub(crate) fn open_as(self, owner: Process) -> Result<Db> {
         let mut opening = Opening::default();
         let (vfs, path, found) = match self.vfs {
             Some(vfs) => (vfs, self.path, self.loaded.unwrap_or_default()),

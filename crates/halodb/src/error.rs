@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use halodb_partition as engine;
+use halodb_vfs::Process;
 
 use crate::config::ConfigErrors;
 
@@ -195,6 +196,16 @@ impl Error {
     pub(crate) fn unmerged(cause: &Arc<engine::Error>) -> Self {
         let kind = kind_of(cause.kind());
         Error(Box::new(Repr { kind, message: None, hint: None, cause: Some(Cause::Engine(Arc::clone(cause))) }))
+    }
+
+    /// The error of a child of the process that `what` belongs to.
+    #[cold]
+    pub(crate) fn forked(what: impl fmt::Display, opened_by: Process) -> Self {
+        let (owner, process) = (opened_by.id(), halodb_vfs::process_id());
+        Self::new(
+            ErrorKind::Forked,
+            format!("{what} was opened by process {owner}; process {process} was forked from it"),
+        )
     }
 
     /// The database in `path` was closed.

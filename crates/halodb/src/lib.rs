@@ -89,6 +89,7 @@ mod hint;
 mod histogram;
 pub mod inspect;
 mod iter;
+mod kept;
 mod key;
 mod keyspace;
 mod meter;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use halodb_vfs::Process;
 use parking_lot::Mutex;
 
 use crate::{Error, ErrorKind};
@@ -50,6 +51,8 @@ struct Entry {
 pub(crate) struct Pin {
     pins: Arc<Pins>,
     number: u64,
+    /// A child forked from it leaves the list alone: another thread may have held its lock at that moment.
+    taken_by: Process,
 }
 
 impl Pins {
@@ -62,7 +65,7 @@ impl Pins {
         let number = state.next;
         state.next += 1;
         state.entries.insert(number, entry);
-        Pin { pins: Arc::clone(this), number }
+        Pin { pins: Arc::clone(this), number, taken_by: Process::this() }
     }
 
     /// All that are held, oldest first.
@@ -102,6 +105,9 @@ impl Pins {
 impl Pin {
     /// Names it.
     pub(crate) fn label(&self, label: String) {
+        if !self.taken_by.is_this() {
+            return;
+        }
         if let Some(entry) = self.pins.state.lock().entries.get_mut(&self.number) {
             entry.label = Some(label);
         }
@@ -110,6 +116,9 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        if !self.taken_by.is_this() {
+            return;
+        }
         self.pins.state.lock().entries.remove(&self.number);
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use halodb_partition as partition;
 
 use crate::iter::Iter;
+use crate::kept::Kept;
 use crate::pins::{Pin, Pins};
 use crate::scan::Scan;
 use crate::short::Short;
@@ -39,7 +40,7 @@ use crate::{Error, ErrorKind, Key, Keyspace, Result, Value};
 #[derive(Clone)]
 pub struct Snapshot {
     /// What there is to read, or why there is nothing.
-    view: std::result::Result<partition::Snapshot, Refusal>,
+    view: std::result::Result<Kept<partition::Snapshot>, Refusal>,
     seq: u64,
     space: SpaceId,
     path: Arc<Path>,
@@ -71,7 +72,7 @@ impl Refusal {
 
 impl Snapshot {
     pub(crate) fn new(view: partition::Snapshot, space: SpaceId, path: Arc<Path>) -> Self {
-        Snapshot { seq: view.lsn().0, view: Ok(view), space, path, pin: None }
+        Snapshot { seq: view.lsn().0, view: Ok(Kept::new(view)), space, path, pin: None }
     }
 
     /// A snapshot of a closed database or a dropped keyspace: all it answers is this error.
@@ -145,7 +146,10 @@ impl Snapshot {
     }
 
     pub(crate) fn view(&self) -> Result<&partition::Snapshot> {
-        self.view.as_ref().map_err(Refusal::error)
+        match &self.view {
+            Ok(view) => view.here(),
+            Err(refusal) => Err(refusal.error()),
+        }
     }
 
     /// Sequence number of the newest write that it shows.
@@ -350,16 +354,16 @@ impl Snapshot {
     }
 
     fn lent(&self, span: Option<Span>) -> Scan {
-        match &self.view {
+        match self.view() {
             Ok(view) => Scan::new(view.clone(), self.space, span),
-            Err(refusal) => Scan::failed(refusal.error(), self.space),
+            Err(error) => Scan::failed(error, self.space),
         }
     }
 
     fn pairs(&self, span: Option<Span>) -> Iter {
-        match &self.view {
+        match self.view() {
             Ok(view) => Iter::new(view.clone(), self.space, span),
-            Err(refusal) => Iter::failed(refusal.error(), self.space),
+            Err(error) => Iter::failed(error, self.space),
         }
     }
 

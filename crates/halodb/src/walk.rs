@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use halodb_partition::{self as partition, Cursor};
+use halodb_vfs::Process;
 
 use crate::meter::{Meter, Quick};
 use crate::short::head;
@@ -37,6 +38,8 @@ pub(crate) struct Walk {
     is_over: bool,
     front: End,
     back: End,
+    /// Whose it is: a forked child neither reads what it shows nor lets go of it (`kept.rs` says why).
+    taken_by: Process,
     /// What times the seeks, if this walk was chosen for it.
     pub(crate) probe: Option<Arc<Meter>>,
 }
@@ -97,6 +100,7 @@ impl Walk {
             is_over,
             front: End::default(),
             back: End::default(),
+            taken_by: Process::this(),
             probe: None,
         }
     }
@@ -115,6 +119,10 @@ impl Walk {
     pub(crate) fn advance(&mut self, side: Side) -> Result<bool> {
         if self.is_over {
             return Ok(false);
+        }
+        if !self.taken_by.is_this() {
+            self.is_over = true;
+            return Err(Error::forked("what is read", self.taken_by));
         }
         let result = self.step(side);
         self.is_over = !matches!(result, Ok(true));
@@ -237,6 +245,15 @@ impl Walk {
             f.field("seq", &view.lsn().0);
         }
         f.field("finished", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        if !self.taken_by.is_this() {
+            std::mem::forget(std::mem::replace(&mut self.source, Source::Taken));
+            std::mem::forget((self.front.cursor.take(), self.back.cursor.take()));
+        }
     }
 }
 

@@ -91,7 +91,7 @@ impl Workers {
 
     /// Gives the threads up without waiting: they belong to the process that this one was forked from.
     pub(crate) fn abandon(&mut self) {
-        self.threads.clear();
+        self.threads.drain(..).for_each(std::mem::forget);
     }
 }
 

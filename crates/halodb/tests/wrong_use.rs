@@ -1,5 +1,5 @@
 //! Wrong use is hard: the same directory twice, closures that panic, handles dropped at the wrong moment, readers that outlive
-//! the database. (A handle in a forked process is tested beside `Db`, which knows whose it is.)
+//! the database. (Forked processes are in `fork.rs`.)
 
 mod common;
 

@@ -56,7 +56,7 @@ pub use mutant::mutant;
 #[cfg(halodb_mutants)]
 pub use mutant::mutant_reached;
 pub use os::OsVfs;
-pub use process::process_id;
+pub use process::{Process, process_id};
 pub use sim::SimVfs;
 
 use std::fmt;

@@ -1,6 +1,6 @@
-//! [`process_id`]: which process this is, without a system call.
+//! [`process_id`] and [`Process`]: which process this is, without a system call.
 //!
-//! A database that was opened before a `fork` must not write in the child, so each write asks who it is. The answer is
+//! A database that was opened before a `fork` must not be used in the child, so each call asks who it is. The answer is
 //! kept in a page of memory that the kernel empties in every child (`MADV_WIPEONFORK`, Linux 4.14), however it was made:
 //! an empty word means "ask the system". Where there is no such page the system is asked each time.
 
@@ -15,6 +15,46 @@ pub fn process_id() -> u32 {
             id => id,
         },
         None => std::process::id(),
+    }
+}
+
+/// A process, for whoever must know later whether it is still there or in a child that was forked since.
+///
+/// ```
+/// let opened_by = halodb_vfs::Process::this();
+/// assert!(opened_by.is_this());
+/// assert_eq!(opened_by.id(), std::process::id());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// See [`word`].
+    word: Option<&'static AtomicU32>,
+    id: u32,
+}
+
+impl Process {
+    /// This one.
+    pub fn this() -> Self {
+        Self::numbered(process_id())
+    }
+
+    /// The one with a number.
+    pub fn numbered(id: u32) -> Self {
+        Process { word: word(), id }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether the caller is in it. Costs a load. In a new child the word is empty, and so it is no process's number.
+    #[inline]
+    pub fn is_this(&self) -> bool {
+        match self.word {
+            Some(word) => word.load(Ordering::Relaxed) == self.id,
+            None => std::process::id() == self.id,
+        }
     }
 }
 
@@ -74,6 +114,8 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(process_id(), std::process::id());
         }
+        assert!(Process::this().is_this());
+        assert!(!Process::numbered(std::process::id() + 1).is_this());
     }
 
     #[cfg(target_os = "linux")]
@@ -81,11 +123,13 @@ mod tests {
     #[expect(unsafe_code, reason = "a child made by fork is what is tested")]
     fn a_forked_child_is_another_process() {
         let parent = process_id();
+        let opener = Process::this();
         // SAFETY: the child calls nothing but what is safe between `fork` and `_exit`: a load, `getpid`, and `_exit`.
         unsafe {
             let child = libc::fork();
             if child == 0 {
-                let is_told = process_id() != parent && process_id() == std::process::id();
+                let is_told = !opener.is_this() && process_id() != parent && process_id() == std::process::id();
+                let is_told = is_told && !opener.is_this() && Process::this().is_this();
                 libc::_exit(if is_told { 0 } else { 1 });
             }
             assert!(child > 0, "fork failed");
@@ -94,5 +138,6 @@ mod tests {
             assert_eq!(status, 0, "the child took itself for its parent");
         }
         assert_eq!(process_id(), parent);
+        assert!(opener.is_this());
     }
 }

@@ -8,7 +8,8 @@ use super::Db;
 use crate::{Result, Stats};
 
 impl Db {
-    /// Plain numbers about memory, files and work done since the open: see [`Stats`]. Cheap; also of a closed database.
+    /// Plain numbers about memory, files and work done since the open: see [`Stats`]. Cheap; also of a closed database. In a
+    /// child forked from the process that opened it all are 0.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -20,6 +21,9 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> Stats {
+        if self.inner.owned().is_err() {
+            return Stats::default();
+        }
         let engine = &self.inner.engine;
         let mut stats = Stats {
             engine: engine.set.stats(),

@@ -136,6 +136,7 @@ impl Db {
             let what = "the default keyspace cannot be dropped; `clear` empties it";
             return Err(Error::new(ErrorKind::InvalidInput, what));
         }
+        self.inner.owned()?;
         let _changing = self.inner.open.changing.lock();
         let Some(found) = self.find_keyspace(name)? else { return Ok(false) };
         let Some(member) = found.member() else { return Ok(false) };

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use halodb_partition::{self as partition, Expect, Lsn, OpenReport, Outcome, ReadSet, Staged, Validated};
-use halodb_vfs::mutant;
+use halodb_vfs::{Process, mutant};
 use halodb_wal::Durability;
 use parking_lot::{Mutex, RwLockReadGuard};
 
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) durability: Durability,
     report: OpenReport,
     /// The process that opened it: a forked child must not touch the files.
-    owner: u32,
+    owner: Process,
     life: Mutex<Life>,
     /// The snapshots that programs hold.
     pub(crate) pins: Arc<Pins>,
@@ -90,7 +90,7 @@ pub(crate) struct Parts {
     pub(crate) space: SpaceId,
     pub(crate) durability: Durability,
     pub(crate) report: OpenReport,
-    pub(crate) owner: u32,
+    pub(crate) owner: Process,
 }
 
 impl Db {
@@ -189,8 +189,9 @@ impl Deref for Call<'_> {
 }
 
 impl Inner {
-    /// The engine, if reads may go on. Reads are allowed after a failure and in a forked child: they change nothing.
+    /// The engine, if reads may go on. They may after a failure, but not in a forked child: `kept.rs` says why.
     pub(crate) fn readable(&self) -> Result<&Engine> {
+        self.owned()?;
         if self.engine.gate.is_closed() { Err(Error::closed(&self.path)) } else { Ok(&self.engine) }
     }
 
@@ -201,8 +202,9 @@ impl Inner {
         Ok(Call { engine: &self.engine, _entered: entered })
     }
 
-    /// As [`Inner::writable`], for calls that read much: also when writes are refused, and in any process.
+    /// As [`Inner::writable`], for calls that read much: also when writes are refused.
     pub(crate) fn entered(&self) -> Result<Call<'_>> {
+        self.owned()?;
         let entered = self.engine.gate.enter_reading();
         self.readable()?;
         Ok(Call { engine: &self.engine, _entered: entered })
@@ -225,6 +227,7 @@ impl Inner {
 
     /// Refuses with `Busy` while what is held has more than its share of the memory.
     pub(crate) fn may_pin(&self) -> Result<()> {
+        self.owned()?;
         match self.engine.set.pins_exceed() {
             Some((bytes, share)) => Err(self.pins.used_up(bytes, share)),
             None => Ok(()),
@@ -300,16 +303,19 @@ impl Inner {
     }
 
     /// Whether this is the process that opened the database.
-    fn owned(&self) -> Result<()> {
-        let process = halodb_vfs::process_id();
-        if process == self.owner {
-            return Ok(());
-        }
-        let (dir, owner) = (self.path.display(), self.owner);
-        Err(Error::new(
-            ErrorKind::Forked,
-            format!("the database in {dir} was opened by process {owner}; process {process} was forked from it"),
-        ))
+    #[inline]
+    pub(crate) fn owned(&self) -> Result<()> {
+        if self.owner.is_this() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        Error::forked(format_args!("the database in {}", self.path.display()), self.owner)
+    }
+
+    /// Sequence number of the newest write that is visible; 0 in a forked child.
+    pub(crate) fn last_seq(&self) -> u64 {
+        if self.owner.is_this() { self.engine.set.visible().0 } else { 0 }
     }
 
     fn close(&self) -> Result<()> {
@@ -338,7 +344,7 @@ fn judged(members: &[Arc<Member>]) -> &[Arc<Member>] {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.owned().is_err() {
+        if !self.owner.is_this() {
             // The files, the lock and the threads belong to the parent process: nothing of them may run or be released
             // here. What is given up is memory of a child that mostly ends or executes another program soon.
             if let Life::Open(workers) = self.life.get_mut() {
@@ -372,12 +378,12 @@ mod tests {
     fn forked() -> (SimVfs, Db) {
         let disk = SimVfs::new();
         let vfs = Arc::new(disk.clone());
-        let db = Db::builder("data").vfs(vfs).open_as(std::process::id() + 1).expect("it opens");
+        let db = Db::builder("data").vfs(vfs).open_as(Process::numbered(std::process::id() + 1)).expect("it opens");
         (disk, db)
     }
 
     #[test]
-    fn a_forked_process_may_read_but_not_write_or_close() {
+    fn a_forked_process_may_neither_read_nor_write_nor_close() {
         let (_disk, db) = forked();
         let refused = [
             db.put("a", "1").err(),
@@ -388,14 +394,16 @@ mod tests {
             db.compact().err(),
             db.keyspace("users").err(),
             db.close().err(),
+            db.get("a").err(),
+            db.len().err(),
+            db.snapshot().get("a").err(),
         ];
         for error in refused {
             let error = error.expect("refused");
             assert_eq!(error.kind(), ErrorKind::Forked);
             assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         }
-        assert_eq!(db.get("a").expect("a read succeeds"), None);
-        assert_eq!(db.len().expect("a read succeeds"), 0);
+        assert_eq!((db.last_seq(), db.stats().commits), (0, 0));
     }
 
     #[test]

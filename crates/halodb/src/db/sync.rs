@@ -42,10 +42,11 @@ impl Db {
         Ok(call.set.wait_durable(Lsn(seq))?)
     }
 
-    /// A sequence number not smaller than that of any write that this thread has finished. Cheap: no I/O.
+    /// A sequence number not smaller than that of any write that this thread has finished. Cheap: no I/O. 0 in a child forked
+    /// from the process that opened it, which has finished none.
     pub fn last_seq(&self) -> u64 {
         // A write is answered only when it is visible.
-        self.inner.engine.set.visible().0
+        self.inner.last_seq()
     }
 
     /// Merges everything in memory into the trees and waits for it. Never needed for durability; useful before a

@@ -404,7 +404,7 @@ impl Keyspace {
         let (id, path) = (self.id, Arc::clone(&self.inner.path));
         match view {
             Ok(view) => Snapshot::new(prepare(view), id, path),
-            Err(error) => Snapshot::refused(&error, self.inner.engine.set.visible().0, id, path),
+            Err(error) => Snapshot::refused(&error, self.inner.last_seq(), id, path),
         }
     }
 }

@@ -19,9 +19,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut, RangeBounds};
 use std::sync::Arc;
 
-use halodb_partition::{Basis, Lsn, Validated};
+use halodb_partition::{self as partition, Basis, Lsn, Validated};
 use halodb_wal::Durability;
 
+use crate::kept::Kept;
 use crate::keyspace::{Member, sum};
 use crate::pins::Pin;
 use crate::space_id::{SpaceId, check_value};
@@ -66,7 +67,7 @@ use reads::Reads;
 /// ```
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Transaction {
-    basis: Basis,
+    basis: Kept<Arc<Basis>>,
     /// The keyspace that is read and written at the moment.
     space: SpaceId,
     /// The named keyspaces that were found to be there.
@@ -147,6 +148,7 @@ impl Transaction {
         let (space, durability) = (keys.id, keys.inner.durability);
         let own = Own::new(keys.inner.engine.set.share());
         let (members, reads) = (Vec::new(), Reads::default());
+        let basis = Kept::new(Arc::new(basis));
         let mut new = Transaction { basis, space, members, durability, own, reads, _pin: pin, keys };
         if let Some(member) = new.keys.member().cloned() {
             new.enlist(&member)?;
@@ -183,10 +185,15 @@ impl Transaction {
         Ok(TransactionKeyspace { tx: self, before })
     }
 
+    /// What it shows, but for its own writes.
+    fn view(&self) -> Result<&partition::Snapshot> {
+        Ok(self.basis.here()?.snapshot())
+    }
+
     /// Looks once whether a named keyspace is there. What it finds counts as read, so that a drop is a conflict.
     fn enlist(&mut self, member: &Arc<Member>) -> Result<()> {
         if !self.members.iter().any(|known| Arc::ptr_eq(known, member)) {
-            if self.basis.snapshot().get_with(&member.entry, |_| ())?.is_none() {
+            if self.view()?.get_with(&member.entry, |_| ())?.is_none() {
                 return Err(member.gone());
             }
             self.reads.add_key(&member.entry);
@@ -221,7 +228,7 @@ impl Transaction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn seq(&self) -> u64 {
-        self.basis.snapshot().lsn().0
+        self.basis.anywhere().snapshot().lsn().0
     }
 
     /// The value of a key, as this transaction has left it or else as it was at the beginning.
@@ -246,7 +253,7 @@ impl Transaction {
             Did::Removed => Ok(None),
             Did::Nothing => {
                 self.reads.add_key(stored.as_bytes());
-                Ok(self.basis.snapshot().get(stored.as_bytes())?)
+                Ok(self.view()?.get(stored.as_bytes())?)
             }
         }
     }
@@ -272,7 +279,7 @@ impl Transaction {
             Did::Removed => Ok(None),
             Did::Nothing => {
                 self.reads.add_key(stored.as_bytes());
-                Ok(self.basis.snapshot().get_with(stored.as_bytes(), f)?)
+                Ok(self.view()?.get_with(stored.as_bytes(), f)?)
             }
         }
     }
@@ -375,7 +382,7 @@ impl Transaction {
 
     /// Whether the snapshot has a key that no removed range covers.
     fn was_there(&self, stored: &[u8]) -> Result<bool> {
-        Ok(!self.own.is_removed(stored) && self.basis.snapshot().get_with(stored, |_| ())?.is_some())
+        Ok(!self.own.is_removed(stored) && self.view()?.get_with(stored, |_| ())?.is_some())
     }
 
     /// Removes all keys in `range`, in one step however many there are; how many there were, which counts as reading the
@@ -484,7 +491,7 @@ impl Transaction {
     pub fn rollback(self) {}
 
     pub(crate) fn attempt(self) -> Result<Attempt> {
-        let snapshot = self.basis.snapshot();
+        let snapshot = self.basis.here()?.snapshot();
         let seq = snapshot.lsn().0;
         if self.own.is_empty() {
             return Ok(Attempt::Committed(Commit { seq }));

@@ -60,7 +60,7 @@ struct Hand<'t> {
 impl<'t> TransactionIter<'t> {
     /// Over a span of a snapshot with own writes; `None` is the empty span.
     pub(super) fn new(
-        view: &partition::Snapshot,
+        view: Result<&partition::Snapshot>,
         own: &'t Own,
         reads: &'t Reads,
         space: SpaceId,
@@ -72,7 +72,10 @@ impl<'t> TransactionIter<'t> {
             Some(_) => own.unremoved(&all),
             None => Vec::new(),
         };
-        let pieces = pieces.into_iter().map(|piece| Iter::new(view.clone(), space, Some(piece))).collect();
+        let pieces = match view {
+            Ok(view) => pieces.into_iter().map(|piece| Iter::new(view.clone(), space, Some(piece))).collect(),
+            Err(error) => VecDeque::from([Iter::failed(error, space)]),
+        };
         let own = own.entries(&all);
         TransactionIter { space, pieces, own, front: Hand::default(), back: Hand::default(), progress }
     }

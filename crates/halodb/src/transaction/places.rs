@@ -44,7 +44,7 @@ impl Transaction {
             });
         }
         asked.iter().for_each(|stored| self.reads.add_key(stored));
-        for (number, value) in numbers.into_iter().zip(self.basis.snapshot().multi_get(&asked)?) {
+        for (number, value) in numbers.into_iter().zip(self.view()?.multi_get(&asked)?) {
             values[number] = value;
         }
         Ok(values)
@@ -125,18 +125,18 @@ impl Transaction {
     fn ground(&self, span: &Span) -> Result<u64> {
         self.own.unremoved(span).iter().try_fold(0, |sum, piece| {
             let (from, to) = piece.bounds();
-            Ok(sum + self.basis.snapshot().count(from, to)?)
+            Ok(sum + self.view()?.count(from, to)?)
         })
     }
 
     fn nth_of_ground(&self, all: &Span, mut i: u64) -> Result<Option<(Key, Value)>> {
         for piece in self.own.unremoved(all) {
             let (from, to) = piece.bounds();
-            if let Some(cursor) = self.basis.snapshot().nth(from, to, i)? {
+            if let Some(cursor) = self.view()?.nth(from, to, i)? {
                 let key = Key::from(self.space.decode(cursor.key().unwrap_or_default()));
                 return Ok(cursor.value()?.map(|value| (key, Value::from(value))));
             }
-            i -= self.basis.snapshot().count(from, to)?;
+            i -= self.view()?.count(from, to)?;
         }
         Ok(None)
     }

@@ -56,7 +56,7 @@ impl Transaction {
     }
 
     fn pairs(&self, span: Option<Span>) -> TransactionIter<'_> {
-        TransactionIter::new(self.basis.snapshot(), &self.own, &self.reads, self.space, span)
+        TransactionIter::new(self.view(), &self.own, &self.reads, self.space, span)
     }
 
     /// The pair with the smallest key. What lies before it counts as read.
@@ -172,7 +172,7 @@ impl Transaction {
         let mut count = 0;
         for piece in self.own.unremoved(span) {
             let (from, to) = piece.bounds();
-            count += self.basis.snapshot().count(from, to)?;
+            count += self.view()?.count(from, to)?;
         }
         for (stored, entry) in self.own.entries(span) {
             match (entry, self.was_there(stored)?) {

@@ -90,7 +90,7 @@ impl Transaction {
     /// ```
     pub fn ttl(&self, key: impl AsRef<[u8]>) -> Result<TtlState> {
         let stored = self.space.encode(key.as_ref())?;
-        let now_ms = match self.basis.snapshot().now_ms() {
+        let now_ms = match self.view()?.now_ms() {
             // Nothing that expires was committed before it began: there was no time.
             0 => self.keys.inner.engine.now_ms(),
             now_ms => now_ms,
@@ -109,7 +109,7 @@ impl Transaction {
             Did::Removed => Ok(None),
             Did::Nothing => {
                 self.reads.add_key(stored);
-                Ok(match self.basis.snapshot().life(stored)? {
+                Ok(match self.view()?.life(stored)? {
                     Life::Absent => None,
                     Life::Forever => Some(0),
                     Life::Until(at_ms) => Some(at_ms),
