@@ -9,9 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The groups in the order of the page, with their titles. Groups that are not here follow by name.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("basic", "Basic operations"),
     ("threads", "Reads from many threads"),
+    ("unmerged", "Reads of what was just written"),
     ("text", "Text keys and mixed values"),
     ("tree", "The tree alone"),
     ("ycsb", "YCSB"),

@@ -10,7 +10,7 @@ use super::model::{Model, Tally};
 use super::timing::{ENOUGH, REPEAT, capped, rate};
 use super::{Group, RowSpec};
 use crate::data::{Data, pick};
-use crate::engine::{Durability, Engine, Problem, Result, disk_bytes};
+use crate::engine::{Durability, Engine, Pairs, Problem, Result, disk_bytes};
 use crate::result::{Bound, Unit};
 use crate::run::{Run, When, cpu_seconds, peak_memory_bytes};
 
@@ -158,7 +158,7 @@ fn overwrites(engine: &dyn Engine, model: &mut Model, count: u64) -> Result<f64>
 }
 
 /// Microseconds of one call.
-fn len(engine: &dyn Engine, model: &Model) -> Result<f64> {
+pub(super) fn len(engine: &dyn Engine, model: &Model) -> Result<f64> {
     let expected = model.len();
     let start = Instant::now();
     let mut calls = 0;
@@ -172,11 +172,12 @@ fn len(engine: &dyn Engine, model: &Model) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(calls))
 }
 
-fn read_count(count: u64) -> u64 {
+pub(super) fn read_count(count: u64) -> u64 {
     count.clamp(200_000, 1_000_000)
 }
 
-fn reads(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
+/// Of the indices below `count`, all of which are there.
+pub(super) fn reads(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
     let index = |step| pick(1, 2, step, count);
     let mut reader = engine.reader()?;
     let mut tally = Tally::default();
@@ -187,7 +188,7 @@ fn reads(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
     Ok(rate(done, time))
 }
 
-fn missing(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
+pub(super) fn missing(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
     let mut reader = engine.reader()?;
     let mut found = 0u64;
     let (done, time) = capped(read_count(count), 1_000, |step| {
@@ -203,15 +204,24 @@ fn missing(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
 
 /// From a key that is there, or the first one after it, ten pairs on.
 fn ranges(engine: &dyn Engine, model: &Model, count: u64) -> Result<f64> {
+    let mut reader = engine.reader()?;
+    ranges_by(model, count, read_count(count) / 2, |_, from, pairs, f| reader.seek(from, pairs, f))
+}
+
+/// As [`ranges`], `most` of them, by a `seek` that is given the number of the step, a key, how many pairs, and whom to show
+/// them.
+pub(super) fn ranges_by(
+    model: &Model,
+    count: u64,
+    most: u64,
+    mut seek: impl FnMut(u64, &[u8], usize, Pairs<'_>) -> Result<usize>,
+) -> Result<f64> {
     const PAIRS: usize = 10;
     let index = |step| pick(1, 4, step, count);
     let mut tally = Tally::default();
-    let (done, time) = {
-        let mut reader = engine.reader()?;
-        capped(read_count(count) / 2, 500, |step| {
-            reader.seek(&model.data.key(index(step)), PAIRS, &mut |_, value| tally.add(value)).map(drop)
-        })?
-    };
+    let (done, time) = capped(most, 500, |step| {
+        seek(step, &model.data.key(index(step)), PAIRS, &mut |_, value| tally.add(value)).map(drop)
+    })?;
     // Where each index stands in key order, and sums up to there.
     let order = model.sorted();
     let mut place = vec![0u32; count as usize];

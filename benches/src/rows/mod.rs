@@ -9,6 +9,7 @@ mod text;
 mod threads;
 mod timing;
 mod tree;
+mod unmerged;
 
 pub(crate) use timing::rate;
 
@@ -57,7 +58,7 @@ pub(crate) struct Group {
 
 /// Every group, in the order they run.
 pub(crate) fn groups() -> Vec<Group> {
-    let mut groups = vec![basic::group(), threads::group(), text::group(), tree::group()];
+    let mut groups = vec![basic::group(), threads::group(), unmerged::group(), text::group(), tree::group()];
     groups.extend(crate::mixed::groups());
     groups
 }
