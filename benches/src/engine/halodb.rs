@@ -56,15 +56,6 @@ impl Batch for Building {
     }
 }
 
-/// Removes keys that the transaction has read, and commits; how many they were.
-fn remove_all(mut tx: db::Transaction, gone: &[db::Key]) -> Result<u64> {
-    for key in gone {
-        tx.delete(key)?;
-    }
-    tx.commit()?;
-    Ok(gone.len() as u64)
-}
-
 impl Engine for Halo {
     fn settings(&self) -> Vec<String> {
         vec![
@@ -116,17 +107,11 @@ impl Engine for Halo {
     ) -> Result<u64> {
         let mut tx = self.db.begin()?;
         tx.set_durability(level(durability));
-        let mut gone = Vec::new();
-        for pair in tx.range(from..to) {
-            let (key, value) = pair?;
-            if predicate(&key, &value) {
-                gone.push(key);
-            }
-        }
-        remove_all(tx, &gone)
+        let removed = tx.delete_if(from..to, predicate)?;
+        tx.commit()?;
+        Ok(removed)
     }
 
-    /// In one transaction: the pairs are taken from both ends of one iterator, and then removed.
     fn pop_ends(
         &self,
         count: u64,
@@ -136,16 +121,15 @@ impl Engine for Halo {
     ) -> Result<u64> {
         let mut tx = self.db.begin()?;
         tx.set_durability(level(durability));
-        let mut gone = Vec::new();
-        let mut pairs = tx.iter();
-        while (gone.len() as u64) < count && go_on() {
-            let pair = if gone.len() % 2 == 0 { pairs.next() } else { pairs.next_back() };
-            let Some((key, value)) = pair.transpose()? else { break };
+        let mut popped = 0;
+        while popped < count && go_on() {
+            let pair = if popped % 2 == 0 { tx.pop_first()? } else { tx.pop_last()? };
+            let Some((key, value)) = pair else { break };
             f(&key, &value);
-            gone.push(key);
+            popped += 1;
         }
-        drop(pairs);
-        remove_all(tx, &gone)
+        tx.commit()?;
+        Ok(popped)
     }
 
     fn compact(&mut self) -> Result<()> {

@@ -3,8 +3,8 @@
 //! Only what [`Keyspace::snapshot`](crate::Keyspace::snapshot) gives is listed: a read or an iterator takes none, because an entry costs
 //! a lock and a look at the clock. The list pins nothing itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use halodb_vfs::Process;
@@ -35,14 +35,18 @@ pub(crate) struct Pins {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    entries: BTreeMap<u64, Entry>,
+    /// In no order; `None`: free. A short scan takes and leaves a place, so neither searches nor allocates.
+    places: Vec<Option<Entry>>,
+    free: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// How many were entered before.
+    number: u64,
     seq: u64,
     since: Instant,
-    thread: String,
+    thread: Thread,
     label: Option<String>,
 }
 
@@ -50,7 +54,7 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Pin {
     pins: Arc<Pins>,
-    number: u64,
+    place: usize,
     /// A child forked from it leaves the list alone: another thread may have held its lock at that moment.
     taken_by: Process,
 }
@@ -58,14 +62,22 @@ pub(crate) struct Pin {
 impl Pins {
     /// Adds a snapshot taken now by this thread.
     pub(crate) fn enter(this: &Arc<Pins>, seq: u64) -> Pin {
-        let thread = std::thread::current();
-        let name = thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned);
-        let entry = Entry { seq, since: Instant::now(), thread: name, label: None };
+        let (thread, since) = (thread::current(), Instant::now());
         let mut state = this.state.lock();
         let number = state.next;
         state.next += 1;
-        state.entries.insert(number, entry);
-        Pin { pins: Arc::clone(this), number, taken_by: Process::this() }
+        let entry = Some(Entry { number, seq, since, thread, label: None });
+        let place = match state.free.pop() {
+            Some(place) => {
+                state.places[place] = entry;
+                place
+            }
+            None => {
+                state.places.push(entry);
+                state.places.len() - 1
+            }
+        };
+        Pin { pins: Arc::clone(this), place, taken_by: Process::this() }
     }
 
     /// All that are held, oldest first.
@@ -74,10 +86,12 @@ impl Pins {
         let held = |entry: &Entry| HeldSnapshot {
             seq: entry.seq,
             age: entry.since.elapsed(),
-            thread: entry.thread.clone(),
+            thread: entry.thread.name().map_or_else(|| format!("{:?}", entry.thread.id()), str::to_owned),
             label: entry.label.clone(),
         };
-        state.entries.values().map(held).collect()
+        let mut entries: Vec<&Entry> = state.places.iter().flatten().collect();
+        entries.sort_unstable_by_key(|entry| entry.number);
+        entries.into_iter().map(held).collect()
     }
 }
 
@@ -108,7 +122,7 @@ impl Pin {
         if !self.taken_by.is_this() {
             return;
         }
-        if let Some(entry) = self.pins.state.lock().entries.get_mut(&self.number) {
+        if let Some(Some(entry)) = self.pins.state.lock().places.get_mut(self.place) {
             entry.label = Some(label);
         }
     }
@@ -119,7 +133,12 @@ impl Drop for Pin {
         if !self.taken_by.is_this() {
             return;
         }
-        self.pins.state.lock().entries.remove(&self.number);
+        let mut state = self.pins.state.lock();
+        let entry = state.places.get_mut(self.place).and_then(Option::take);
+        state.free.push(self.place);
+        drop(state);
+        // What it holds is given back outside the lock.
+        drop(entry);
     }
 }
 
@@ -143,7 +162,15 @@ mod tests {
         assert_eq!(list[0].label, None);
         drop(first);
         assert_eq!(pins.list().len(), 1);
-        drop(second);
+        let third = Pins::enter(&pins, 9);
+        let list = pins.list();
+        assert_eq!(
+            list.iter().map(|held| held.seq).collect::<Vec<_>>(),
+            [7, 9],
+            "oldest first, whatever place they have"
+        );
+        assert_eq!(list[1].label, None, "nor is anything left of the one that had it");
+        drop((second, third));
         assert_eq!(pins.list(), []);
     }
 }

@@ -36,6 +36,10 @@ enum Act {
     PutIfAbsent(u8),
     /// 0: absent, 1: for ever, 2: for a time.
     Ttl(u8),
+    /// So many from the front and from the back, as bits say.
+    Pop(u8, usize),
+    /// Of a range, those whose value is even.
+    DeleteIf(u8, u8),
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +68,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => k().prop_map(Act::PutFor),
         1 => k().prop_map(Act::PutIfAbsent),
         1 => k().prop_map(Act::Ttl),
+        2 => (any::<u8>(), 1usize..6).prop_map(|(bits, count)| Act::Pop(bits, count)),
+        1 => (k(), k()).prop_map(|(from, to)| Act::DeleteIf(from, to)),
     ]
 }
 
@@ -149,6 +155,15 @@ fn in_model(model: &mut Model, act: &Act, stamp: u32) -> Answer {
             Some(value) if !value.ends_with(FOR_A_TIME) => 1,
             Some(_) => 2,
         }),
+        Act::Pop(bits, count) => Answer::Pairs(
+            (0..count).map(|i| if bits >> i & 1 == 0 { model.pop_first() } else { model.pop_last() }).collect(),
+        ),
+        Act::DeleteIf(from, to) => {
+            let is_even = |(_, value): &(_, &Vec<u8>)| value[0].is_multiple_of(2);
+            let gone: Vec<_> = model.range(range(from, to)).filter(is_even).map(|(key, _)| key.clone()).collect();
+            gone.iter().for_each(|key| _ = model.remove(key));
+            Answer::Number(gone.len() as u64)
+        }
     }
 }
 
@@ -191,6 +206,14 @@ fn in_transaction(tx: &mut Transaction, act: &Act, stamp: u32) -> Result<Answer>
             TtlState::Never => 1,
             TtlState::In(_) => 2,
         }),
+        Act::Pop(bits, count) => {
+            let mut pop = |i: usize| if bits >> i & 1 == 0 { tx.pop_first() } else { tx.pop_last() };
+            let pairs: Vec<_> = (0..count).map(&mut pop).collect::<Result<_>>()?;
+            Answer::Pairs(pairs.into_iter().map(|pair| pair.map(|(key, value)| (key.to_vec(), own(value)))).collect())
+        }
+        Act::DeleteIf(from, to) => {
+            Answer::Number(tx.delete_if(name(from)..name(to), |_, value| value[0].is_multiple_of(2))?)
+        }
     })
 }
 
@@ -235,6 +258,7 @@ fn run(db: &Db, ops: &[Op]) {
                             Act::MultiGet(_) | Act::Rank(_) | Act::Nth(_) | Act::Ttl(_) => true,
                             Act::Put(_) | Act::PutFor(_) | Act::PutIfAbsent(_) => false,
                             Act::Delete(_) | Act::DeleteRange(..) | Act::Clear => false,
+                            Act::Pop(..) | Act::DeleteIf(..) => false,
                         };
                         changes += usize::from(!acts.iter().all(|(act, ..)| reads(act)));
                         // One that wrote nothing is true as of its beginning.
@@ -451,4 +475,153 @@ fn a_fault_at_any_call_refuses_whole_transactions_and_loses_none_that_was_acknow
         assert!(count >= acknowledged, "call {call}, {fault:?}: {count} of {acknowledged} acknowledged");
         assert_sound(&db);
     }
+}
+
+// A queue: jobs are taken from both ends and out of the middle, and what was taken is counted in the same transaction.
+
+const JOBS: u64 = 300;
+
+fn fill_queue(db: &Db) -> Result<()> {
+    let jobs = db.keyspace("jobs")?;
+    (0..JOBS).fold(jobs.batch(), |batch, i| batch.put(format!("{i:03}"), [b'j'; 40])).commit().map(drop)
+}
+
+fn take_jobs(db: &Db, number: u64) -> Result<()> {
+    let jobs = db.keyspace("jobs")?;
+    db.transaction(|tx| {
+        let mut taken = tx.get("taken")?.map_or(0, |taken| balance(Some(taken)) as u64);
+        {
+            let mut queue = tx.keyspace(&jobs)?;
+            taken += u64::from(queue.pop_first()?.is_some()) + u64::from(queue.pop_last()?.is_some());
+            if number % 8 == 3 {
+                taken += queue.delete_if("100".."200", |key, _| u64::from(key[2]) % 10 == number / 8)?;
+            }
+        }
+        tx.put("taken", taken.to_string())?;
+        tx.put("rounds", (number + 1).to_string())
+    })
+}
+
+#[track_caller]
+fn assert_none_is_lost(db: &Db, what: &str) -> u64 {
+    let Some(jobs) = db.find_keyspace("jobs").unwrap() else { return 0 };
+    let number = |key: &str| text(db, key).map_or(0, |count| count.parse::<u64>().unwrap());
+    let left = jobs.len().unwrap();
+    assert!(
+        left == 0 && number("rounds") == 0 || left + number("taken") == JOBS,
+        "{what}: {left} left, {}",
+        number("taken")
+    );
+    assert_sound(db);
+    number("rounds")
+}
+
+#[test]
+fn a_power_cut_at_any_moment_loses_no_job_of_a_queue_and_gives_none_twice() {
+    let disk = SimVfs::new();
+    let db = tiny(on(&disk)).open().unwrap();
+    fill_queue(&db).unwrap();
+    let mut acknowledged = vec![disk.ops()];
+    for number in 0..60 {
+        take_jobs(&db, number).unwrap();
+        acknowledged.push(disk.ops());
+        if number % 25 == 24 {
+            db.flush().unwrap();
+        }
+    }
+    let last = disk.ops();
+    let step = (last as usize / (40 * common::scale() as usize)).max(1);
+    for (seed, cut) in (1..).zip((acknowledged[0]..last).step_by(step)) {
+        let mode = CrashMode::ALL[seed as usize % CrashMode::ALL.len()];
+        let again = tiny(on(&disk.crash_image(cut, mode, seed))).open().unwrap();
+        let rounds = assert_none_is_lost(&again, "after a power cut");
+        let least = acknowledged.iter().rposition(|ops| *ops <= cut).unwrap() as u64;
+        assert!(
+            (least..=least + 1).contains(&rounds),
+            "{rounds} of {least} acknowledged, cut at {cut} ({mode:?}, {seed})"
+        );
+        take_jobs(&again, rounds).unwrap();
+        assert_none_is_lost(&again, "gone on with");
+    }
+}
+
+#[test]
+fn a_fault_at_any_call_loses_no_job_of_a_queue() {
+    let scenario = |disk: &SimVfs, acknowledged: &mut u64| -> Result<()> {
+        let db = tiny(on(disk)).open()?;
+        fill_queue(&db)?;
+        for number in 0..30 {
+            take_jobs(&db, number)?;
+            *acknowledged = number + 1;
+            if number % 12 == 11 {
+                db.flush()?;
+            }
+        }
+        db.close()
+    };
+    let disk = SimVfs::new();
+    scenario(&disk, &mut 0).unwrap();
+    let calls = disk.calls();
+    let step = (calls / u64::from(40 * common::scale())).max(1);
+    for (run, call) in (0..calls).step_by(step as usize).enumerate() {
+        let fault = [Fault::Errno(5), Fault::Errno(28), Fault::Short, Fault::SyncFailsClean][run % 4];
+        let disk = SimVfs::new();
+        disk.inject(call, fault, Repeat::Once);
+        let mut acknowledged = 0;
+        let _ = scenario(&disk, &mut acknowledged);
+        disk.heal();
+        let after = if run % 2 == 0 { disk } else { disk.crash_image(disk.ops(), CrashMode::Strict, call) };
+        let db = tiny(on(&after)).open().unwrap_or_else(|e| panic!("call {call}, {fault:?}: {e:?}"));
+        let rounds = assert_none_is_lost(&db, "after a fault");
+        assert!(rounds >= acknowledged, "call {call}, {fault:?}: {rounds} of {acknowledged} acknowledged");
+    }
+}
+
+#[test]
+fn many_pops_are_a_range_and_leave_what_others_and_the_transaction_itself_put_there() {
+    let disk = SimVfs::new();
+    let db = tiny(on(&disk)).memtable(32 << 20).log_limit(64 << 20).idle(Duration::from_secs(600));
+    let db = db.durability(Durability::Memory).open().unwrap();
+    let name = |i: u32| format!("{i:06}");
+    const ALL: u32 = 60_000;
+    const POPPED: u32 = 20_000;
+    for first in (0..ALL).step_by(1000) {
+        (first..first + 1000).fold(db.batch(), |batch, i| batch.put(name(i), "job")).commit().unwrap();
+    }
+    let versions_before = db.stats().memtable_versions;
+    db.transaction(|tx| {
+        for i in 0..POPPED {
+            assert_eq!(tx.pop_first()?.expect("there are more").0, name(i).as_bytes());
+            assert_eq!(tx.pop_last()?.expect("there are more").0, name(ALL - 1 - i).as_bytes());
+        }
+        // A key in front of all and one within what was popped; one of them goes again.
+        tx.put("", "").unwrap_err();
+        tx.put("000000", "new")?;
+        tx.put(name(100), "put back")?;
+        assert_eq!(tx.len()?, u64::from(ALL - 2 * POPPED) + 2);
+        let (key, value) = tx.pop_first()?.expect("the new one");
+        assert_eq!((&key[..], &value[..]), (&b"000000"[..], &b"new"[..]));
+        assert_eq!(tx.first()?.expect("one").0, name(100).as_bytes());
+        assert_eq!(tx.get(name(99))?, None);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(db.stats().memtable_versions - versions_before, 3, "two ranges and a key");
+    let expected = u64::from(ALL - 2 * POPPED) + 1;
+    let check = |db: &Db| {
+        assert_eq!(db.len().unwrap(), expected);
+        assert_eq!(db.first().unwrap().expect("one").0, name(100).as_bytes());
+        assert_eq!(db.last().unwrap().expect("one").0, name(ALL - 1 - POPPED).as_bytes());
+        assert_eq!(db.iter().count() as u64, expected);
+        assert_sound(db);
+    };
+    check(&db);
+    db.flush().unwrap();
+    check(&db);
+    // Somebody who puts a job where this one has read meets a conflict, and no job is lost.
+    let mut tx = db.begin().unwrap();
+    assert!(tx.pop_first().unwrap().is_some());
+    db.put(name(50), "late").unwrap();
+    assert_eq!(tx.commit().unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(db.first().unwrap().expect("one").0, name(50).as_bytes());
 }

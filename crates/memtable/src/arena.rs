@@ -120,6 +120,14 @@ fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Asks for all cache lines of a slice.
+#[inline]
+pub(crate) fn prefetch_all<T>(slice: &[T]) {
+    const LINE: usize = 64;
+    let start = slice.as_ptr().cast::<u8>();
+    (0..size_of_val(slice)).step_by(LINE).for_each(|at| prefetch(start.wrapping_add(at)));
+}
+
 /// An allocation, all of it initialised. Shared by the arena and the [`Bytes`] in it.
 #[derive(Debug)]
 pub(crate) struct Memory(View);

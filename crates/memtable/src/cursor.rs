@@ -6,7 +6,7 @@
 //! A place divides its run: what is before it lies behind the cursor, or is the key it is on when it came backwards; the
 //! rest lies ahead, the key it is on included when it came forwards. So turning round moves no place.
 //!
-//! Records lie where they arrived, so each key of a walk is a miss of its own: the record after the next is asked for ahead.
+//! Records lie where they arrived, so each key of a walk is a miss of its own: records are asked for some keys ahead.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -35,8 +35,13 @@ pub struct Cursor {
     on: Option<Pos>,
 }
 
+/// So many keys ahead a record is asked for: a walk takes less time for one key than memory takes.
+const AHEAD: usize = 3;
+
 struct Place {
     index: usize,
+    /// Near where in the run a seek that is under way will end.
+    stretch: usize,
     /// Whether the run has the key that the cursor is on.
     has_key: bool,
 }
@@ -57,12 +62,12 @@ impl Place {
         }
     }
 
-    /// What comes after that.
+    /// What comes so many keys after that.
     #[inline]
-    fn beyond(&self, run: &Run, direction: Direction) -> Option<Pos> {
+    fn beyond(&self, run: &Run, direction: Direction, distance: usize) -> Option<Pos> {
         match direction {
-            Direction::Forward => run.get(self.index + 1),
-            Direction::Backward => run.get(self.index.checked_sub(2)?),
+            Direction::Forward => run.get(self.index + distance),
+            Direction::Backward => run.get(self.index.checked_sub(1 + distance)?),
         }
     }
 
@@ -81,46 +86,56 @@ impl Place {
 impl Cursor {
     pub(crate) fn new(table: Arc<Memtable>, at: u64) -> Self {
         let runs = table.runs();
-        let places = runs.iter().map(|_| Place { index: 0, has_key: false }).collect();
+        let places = runs.iter().map(|_| Place { index: 0, stretch: 0, has_key: false }).collect();
         Self { table, at, runs, places, direction: Direction::Forward, on: None }
     }
 
     /// To the first key.
     pub fn seek_first(&mut self) {
-        self.place(Direction::Forward, |_, _| 0);
+        self.place(Direction::Forward, |_, _, _| 0);
         self.settle();
     }
 
     /// To the last key.
     pub fn seek_last(&mut self) {
-        self.place(Direction::Backward, |run, _| run.len());
+        self.place(Direction::Backward, |run, _, _| run.len());
         self.settle();
     }
 
     /// To the first key not below `key`.
     pub fn seek(&mut self, key: &[u8]) {
+        self.approach(key);
         self.aim(key);
         self.land();
     }
 
     /// To the last key not above `key`.
     pub fn seek_back(&mut self, key: &[u8]) {
+        self.approach(key);
         self.aim_back(key);
         self.land();
     }
 
-    /// The first half of [`Cursor::seek`]: finds the key's place and asks for the memory that [`Cursor::land`], the second
-    /// half, needs. In between the cursor is on no key. For whoever has something else to do meanwhile.
+    /// The first part of a seek in either direction: finds about where the key has its place, and asks for the memory that the
+    /// second part, [`Cursor::aim`], needs. For whoever has something else to do meanwhile; it may be left out.
+    pub fn approach(&mut self, key: &[u8]) {
+        for (place, run) in self.places.iter_mut().zip(self.runs.iter()) {
+            place.stretch = run.approach(self.table.arena(), key);
+        }
+    }
+
+    /// The second part of [`Cursor::seek`]: finds the key's place and asks for the memory that [`Cursor::land`], the last part,
+    /// needs. In between the cursor is on no key.
     pub fn aim(&mut self, key: &[u8]) {
-        self.place(Direction::Forward, |run, table| run.below(table.arena(), key));
+        self.place(Direction::Forward, |run, table, stretch| run.below_near(table.arena(), key, stretch));
     }
 
-    /// The first half of [`Cursor::seek_back`]; see [`Cursor::aim`].
+    /// The second part of [`Cursor::seek_back`]; see [`Cursor::aim`].
     pub fn aim_back(&mut self, key: &[u8]) {
-        self.place(Direction::Backward, |run, table| run.not_above(table.arena(), key));
+        self.place(Direction::Backward, |run, table, stretch| run.not_above_near(table.arena(), key, stretch));
     }
 
-    /// The second half of a seek: onto the nearest key.
+    /// The last part of a seek: onto the nearest key.
     pub fn land(&mut self) {
         self.settle();
     }
@@ -156,14 +171,16 @@ impl Cursor {
         self.on.map(|pos| self.table.arena().bytes(pos))
     }
 
-    fn place(&mut self, direction: Direction, index: impl Fn(&Run, &Memtable) -> usize) {
+    fn place(&mut self, direction: Direction, index: impl Fn(&Run, &Memtable, usize) -> usize) {
         self.direction = direction;
         self.on = None;
         for (place, run) in self.places.iter_mut().zip(self.runs.iter()) {
-            place.index = index(run, &self.table);
+            place.index = index(run, &self.table, place.stretch);
             place.has_key = false;
-            if let Some(pos) = place.ahead(run, direction) {
-                self.table.arena().prefetch(pos);
+            for distance in 0..AHEAD {
+                if let Some(pos) = place.beyond(run, direction, distance) {
+                    self.table.arena().prefetch(pos);
+                }
             }
         }
     }
@@ -205,7 +222,7 @@ impl Cursor {
         if let ([only], [run]) = (&mut self.places[..], &self.runs[..]) {
             let pos = only.ahead(run, self.direction)?;
             only.has_key = true;
-            if let Some(beyond) = only.beyond(run, self.direction) {
+            if let Some(beyond) = only.beyond(run, self.direction, AHEAD) {
                 self.table.arena().prefetch(beyond);
             }
             return Some(pos);
@@ -232,7 +249,7 @@ impl Cursor {
         }
         let nearest = best.map(|(pos, _)| pos)?;
         for (place, run) in self.places.iter().zip(self.runs.iter()).filter(|(place, _)| place.has_key) {
-            if let Some(beyond) = place.beyond(run, self.direction) {
+            if let Some(beyond) = place.beyond(run, self.direction, AHEAD) {
                 self.table.arena().prefetch(beyond);
             }
         }

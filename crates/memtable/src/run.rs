@@ -6,7 +6,7 @@
 //!
 //! This file does not know which runs there are.
 
-use crate::arena::{Arena, Pos};
+use crate::arena::{Arena, Pos, prefetch_all};
 
 /// Sorted and immutable.
 #[derive(Clone, Debug, Default)]
@@ -145,46 +145,84 @@ impl Run {
         self.positions.len()
     }
 
+    /// The newest record of each key, in the order of the keys.
+    pub(crate) fn positions(&self) -> &[Pos] {
+        &self.positions
+    }
+
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<Pos> {
         self.positions.get(index).copied()
     }
 
+    /// The first part of a search for `key`: the stretch of heads where it goes on, by number, and asks for the memory there.
+    /// For whoever has something else to do meanwhile.
+    pub(crate) fn approach<W>(&self, arena: &Arena<W>, key: &[u8]) -> usize {
+        if self.side_of_prefix(arena, key).is_ne() {
+            return 0;
+        }
+        let wanted = head(key, self.prefix_len);
+        let stretch = self.samples.partition_point(|&head| head < wanted).saturating_sub(1);
+        let (start, end) = (stretch * STRIDE, self.len().min((stretch + 1) * STRIDE));
+        prefetch_all(&self.heads[start..end]);
+        prefetch_all(&self.positions[start..end]);
+        stretch
+    }
+
     /// How many keys are below `key`. O(log n), touching a record at the end only, unless heads are equal.
     pub(crate) fn below<W>(&self, arena: &Arena<W>, key: &[u8]) -> usize {
-        self.partition(arena, key, |there| there < key)
+        self.below_near(arena, key, 0)
     }
 
-    /// How many keys are not above `key`.
-    pub(crate) fn not_above<W>(&self, arena: &Arena<W>, key: &[u8]) -> usize {
-        self.partition(arena, key, |there| there <= key)
+    /// As [`Run::below`], in a stretch that [`Run::approach`] said; any other number makes the search longer, and not wrong.
+    pub(crate) fn below_near<W>(&self, arena: &Arena<W>, key: &[u8], stretch: usize) -> usize {
+        self.partition(arena, key, stretch, |there| there < key)
     }
 
-    /// How many heads are near, which those at the beginning are.
-    fn heads_below(&self, is_near: impl Fn(u64) -> bool) -> usize {
-        // The last sample that is near begins the stretch where the first head is that is not.
-        let Some(stretch) = self.samples.partition_point(|&head| is_near(head)).checked_sub(1) else { return 0 };
+    /// How many keys are not above `key`; as [`Run::below_near`].
+    pub(crate) fn not_above_near<W>(&self, arena: &Arena<W>, key: &[u8], stretch: usize) -> usize {
+        self.partition(arena, key, stretch, |there| there <= key)
+    }
+
+    /// How many heads are near, which those at the beginning are; a guess in which stretch the first one is that is not.
+    fn heads_below(&self, guess: usize, is_near: impl Fn(u64) -> bool) -> usize {
+        let begins_near = guess == 0 || self.samples.get(guess).is_some_and(|&head| is_near(head));
+        let is_right = begins_near && self.samples.get(guess + 1).is_none_or(|&head| !is_near(head));
+        let stretch = if is_right {
+            guess
+        } else {
+            // The last sample that is near begins the stretch where the first head is that is not.
+            let Some(stretch) = self.samples.partition_point(|&head| is_near(head)).checked_sub(1) else { return 0 };
+            stretch
+        };
         let start = stretch * STRIDE;
         let end = self.heads.len().min(start + STRIDE);
         start + self.heads[start..end].partition_point(|&head| is_near(head))
     }
 
-    /// How many keys are on the near side of `key`; `is_near` says so of those whose head is the same.
-    fn partition<W>(&self, arena: &Arena<W>, key: &[u8], is_near: impl Fn(&[u8]) -> bool) -> usize {
-        let Some(&first) = self.positions.first() else { return 0 };
+    /// Whether `key` is before all keys that begin with the prefix, which those of the run do, among them, or behind all of them.
+    fn side_of_prefix<W>(&self, arena: &Arena<W>, key: &[u8]) -> std::cmp::Ordering {
+        let Some(&first) = self.positions.first() else { return std::cmp::Ordering::Less };
         let prefix = &arena.record(first).key()[..self.prefix_len];
-        // All keys begin with the prefix: `key` is before, among or behind all of them.
-        match key.get(..self.prefix_len).unwrap_or(key).cmp(prefix) {
+        key.get(..self.prefix_len).unwrap_or(key).cmp(prefix)
+    }
+
+    /// How many keys are on the near side of `key`; `is_near` says so of those whose head is the same.
+    fn partition<W>(&self, arena: &Arena<W>, key: &[u8], stretch: usize, is_near: impl Fn(&[u8]) -> bool) -> usize {
+        match self.side_of_prefix(arena, key) {
             std::cmp::Ordering::Less => return 0,
             std::cmp::Ordering::Greater => return self.len(),
             std::cmp::Ordering::Equal => {}
         }
         let wanted = head(key, self.prefix_len);
-        let mut low = self.heads_below(|head| head < wanted);
+        let mut low = self.heads_below(stretch, |head| head < wanted);
         if self.heads.get(low) != Some(&wanted) {
             return low;
         }
-        let mut high = self.heads_below(|head| head <= wanted);
+        let mut high = match self.heads.get(low + 1) {
+            Some(next) if *next == wanted => self.heads_below(stretch, |head| head <= wanted),
+            _ => low + 1,
+        };
         while low < high {
             let middle = low + (high - low) / 2;
             if is_near(arena.record(self.positions[middle]).key()) {
@@ -228,9 +266,11 @@ mod tests {
                 ["", "a", "aaaaaaaab", "user", "user0000000", "user00000001", "user1", "v", "~"].iter().chain(expected)
             {
                 let below = expected.iter().filter(|there| *there < key).count();
-                assert_eq!(run.below(&arena, key.as_bytes()), below, "{key}");
                 let not_above = expected.iter().filter(|there| *there <= key).count();
-                assert_eq!(run.not_above(&arena, key.as_bytes()), not_above, "{key}");
+                for stretch in [run.approach(&arena, key.as_bytes()), 0, 1, 7, usize::MAX - 1] {
+                    assert_eq!(run.below_near(&arena, key.as_bytes(), stretch), below, "{key}");
+                    assert_eq!(run.not_above_near(&arena, key.as_bytes(), stretch), not_above, "{key}");
+                }
             }
         }
     }
@@ -253,5 +293,24 @@ mod tests {
             &["aaaaaaaa\0", "aaaaaaaac", ""],
             &["", "aaaaaaaa", "aaaaaaaa\0", "aaaaaaaab", "aaaaaaaac"],
         );
+    }
+
+    #[test]
+    fn a_long_run_is_searched_from_any_guess() {
+        let arena = Arena::new(Arc::new(Pool::new(0)), ());
+        // Of each head there are up to 130 keys: more than a stretch has.
+        let name = |i: usize| format!("key {:06} {:04}", i / 130, i % 130);
+        let names: Vec<String> = (0..1000).map(name).collect();
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        let run = Run::sort(&arena, append(&arena, &keys));
+        let stretches = run.len().div_ceil(STRIDE);
+        for i in (0..1000).step_by(7) {
+            let (there, between) = (name(i), format!("{}~", name(i)));
+            for guess in (0..=stretches).chain([run.approach(&arena, there.as_bytes())]) {
+                assert_eq!(run.below_near(&arena, there.as_bytes(), guess), i);
+                assert_eq!(run.not_above_near(&arena, there.as_bytes(), guess), i + 1);
+                assert_eq!(run.below_near(&arena, between.as_bytes(), guess), i + 1);
+            }
+        }
     }
 }

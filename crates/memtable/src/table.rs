@@ -180,8 +180,9 @@ impl Memtable {
     pub fn middle(&self, start: &[u8], end: Option<&[u8]>) -> Option<(usize, &[u8])> {
         let runs = self.runs();
         let inside = |run: &Arc<Run>| {
-            let first = run.below(&self.arena, start);
-            let end = end.map_or(run.len(), |end| run.below(&self.arena, end));
+            let below = |key| run.below(&self.arena, key);
+            let first = below(start);
+            let end = end.map_or(run.len(), below);
             (end.saturating_sub(first), first)
         };
         let (run, (keys, first)) = runs.iter().map(|run| (run, inside(run))).max_by_key(|(_, (keys, _))| *keys)?;

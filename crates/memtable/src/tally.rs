@@ -190,6 +190,12 @@ impl Memtable {
             }
             true
         });
+        if first.len() > ASKED {
+            // In the order of keys: what lies under neighbours lies in one page.
+            let mut lives = Vec::with_capacity(first.len());
+            let run = Run::sort_with(arena, first, |life, _| lives.push(life));
+            first = run.positions().iter().copied().zip(lives).collect();
+        }
         for asked in first.chunks(ASKED) {
             let keys: Vec<&[u8]> = asked.iter().map(|&(pos, _)| arena.record(pos).key()).collect();
             for (&(pos, life), before) in asked.iter().zip(under(&keys)?) {
@@ -285,6 +291,27 @@ mod tests {
         let under = |keys: &[&[u8]]| Ok::<_, Infallible>(keys.iter().map(|key| life(key)).collect());
         let Ok(tally) = table.tally(at, None, AsOf::default(), under);
         tally.map(|tally| tally.between(start.as_bytes(), end.map(str::as_bytes)))
+    }
+
+    #[test]
+    fn many_keys_are_asked_about_in_their_order_and_each_once() {
+        let table = Memtable::new();
+        let keys = 3 * ASKED as u64 + 7;
+        let name = |n: u64| format!("{:08x}", n.wrapping_mul(0x9e37_79b9) as u32);
+        (0..keys).for_each(|n| put(&table, &name(n), n + 1, if n % 3 == 0 { None } else { Some(b"") }));
+        let mut told: Vec<Vec<u8>> = Vec::new();
+        let mut expected = 0;
+        let Ok(tally) = table.tally(keys, None, AsOf::default(), |asked| {
+            told.extend(asked.iter().map(|key| key.to_vec()));
+            let life = |key: &&[u8]| if key[7] % 2 == 0 { Life::Forever } else { Life::Absent };
+            Ok::<_, Infallible>(asked.iter().map(life).collect())
+        });
+        for n in 0..keys {
+            expected += i64::from(n % 3 != 0) - i64::from(name(n).as_bytes()[7] % 2 == 0);
+        }
+        assert_eq!(tally.expect("an answer").between(b"", None), expected);
+        let all: BTreeSet<Vec<u8>> = (0..keys).map(|n| name(n).into_bytes()).collect();
+        assert!(told.iter().eq(&all), "in order, and each once");
     }
 
     #[test]

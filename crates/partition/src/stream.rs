@@ -50,6 +50,13 @@ impl Memory {
         }
     }
 
+    fn approach(&mut self, key: &[u8], direction: Direction) {
+        match (direction, &self.first) {
+            (Direction::Forward, Some(first)) if key < &first[..] => self.cursor.approach(first),
+            _ => self.cursor.approach(key),
+        }
+    }
+
     fn aim(&mut self, key: &[u8], direction: Direction) {
         match (direction, &self.first) {
             (Direction::Backward, _) => self.cursor.aim_back(key),
@@ -113,6 +120,7 @@ impl Stream {
     pub(crate) fn seek(&mut self, key: &[u8], direction: Direction) -> Result<()> {
         match self {
             Stream::Memory(memory) => {
+                memory.approach(key, direction);
                 memory.aim(key, direction);
                 memory.cursor.land();
             }
@@ -163,12 +171,13 @@ pub(crate) fn expiry_of(life: Life) -> Expiry {
     }
 }
 
-/// [`Stream::seek`] of all of them, part by part: branches first, then the memtables' orders while leaves come in, then
-/// leaves while the memtables' records come in.
+/// [`Stream::seek`] of all of them, part by part: first about where in the memtables' orders the key has its place; then branches,
+/// while these orders come in; the memtables' orders while leaves come in; leaves while the memtables' records come in.
 pub(crate) fn seek_all(streams: &mut [Stream], key: &[u8], direction: Direction) -> Result<()> {
     for stream in &mut *streams {
-        if let Stream::Tree(cursor) = stream {
-            cursor.begin_seek();
+        match stream {
+            Stream::Memory(memory) => memory.approach(key, direction),
+            Stream::Tree(cursor) => cursor.begin_seek(),
         }
     }
     let mut is_near = false;

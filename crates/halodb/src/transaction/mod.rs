@@ -9,6 +9,9 @@
 mod own;
 mod pairs;
 mod places;
+mod popped;
+mod pops;
+mod prune;
 mod ranges;
 mod reads;
 mod timed;
@@ -29,6 +32,7 @@ use crate::space_id::{SpaceId, check_value};
 use crate::span::Span;
 use crate::{Commit, Error, ErrorKind, Keyspace, Result, Value};
 use own::{Did, Own};
+use pops::Ends;
 use reads::Reads;
 
 /// Reads and writes that take effect together at the commit, or not at all; serializable: the result is that of some order
@@ -75,6 +79,8 @@ pub struct Transaction {
     durability: Durability,
     own: Own,
     reads: Reads,
+    /// Where pops go on.
+    ends: Ends,
     _pin: Pin,
     /// Last, so that a database which is closed with it has nobody left that holds its files.
     keys: Keyspace,
@@ -147,9 +153,9 @@ impl Transaction {
     pub(crate) fn new(keys: Keyspace, basis: Basis, pin: Pin) -> Result<Self> {
         let (space, durability) = (keys.id, keys.inner.durability);
         let own = Own::new(keys.inner.engine.set.share());
-        let (members, reads) = (Vec::new(), Reads::default());
+        let (members, reads, ends) = (Vec::new(), Reads::default(), Ends::default());
         let basis = Kept::new(Arc::new(basis));
-        let mut new = Transaction { basis, space, members, durability, own, reads, _pin: pin, keys };
+        let mut new = Transaction { basis, space, members, durability, own, reads, ends, _pin: pin, keys };
         if let Some(member) = new.keys.member().cloned() {
             new.enlist(&member)?;
         }
@@ -428,6 +434,7 @@ impl Transaction {
         let count = self.count_span(&span)?;
         if count > 0 {
             self.own.remove_span(&span);
+            self.ends.begin_anew();
         }
         Ok(count)
     }
@@ -448,6 +455,7 @@ impl Transaction {
     /// ```
     pub fn clear(&mut self) {
         self.own.remove_span(&Span::all(self.space));
+        self.ends.begin_anew();
     }
 
     /// Commits: when it returns, the writes are visible to all, and as durable as asked for. A transaction that wrote nothing
@@ -496,6 +504,7 @@ impl Transaction {
         if self.own.is_empty() {
             return Ok(Attempt::Committed(Commit { seq }));
         }
+        self.own.popped_spans().for_each(|span| self.reads.add_span(span));
         let (inner, reads) = (&self.keys.inner, self.reads.into_set());
         let set = &inner.engine.set;
         let validated = if self.own.bytes() as u64 > set.large_bytes() {

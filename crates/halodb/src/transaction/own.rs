@@ -2,7 +2,7 @@
 //!
 //! Invariant: a key is either in `entries`, or what the transaction did to it is said by `removed`; an entry is younger than
 //! every range that was removed before it was made, and a range takes the entries that it covers away. So the whole is a
-//! batch: range deletes first, then entries.
+//! batch: range deletes first, then entries. What was popped is a third part, and older than any entry in it.
 //!
 //! Keys here are stored keys (`space_id.rs`). This file does *not* know the snapshot, nor what was read.
 
@@ -12,7 +12,10 @@ use std::ops::Bound;
 
 use halodb_partition::{self as partition, KeyRanges, Share};
 
+use super::popped::Popped;
+use crate::space_id::SpaceId;
 use crate::span::Span;
+use crate::walk::Side;
 use crate::{Error, ErrorKind, Key, Result, Value};
 
 /// A write to one key: its value, or `None` for a delete.
@@ -40,6 +43,7 @@ const PLACE_BYTES: usize = 64;
 pub(super) struct Own {
     entries: BTreeMap<Key, Entry>,
     removed: KeyRanges,
+    popped: Popped,
     bytes: usize,
     max_bytes: usize,
     /// What it holds of the memory for writes that are not committed.
@@ -58,18 +62,19 @@ pub(super) enum Did<'o> {
 impl Own {
     /// Nothing yet; what it takes of memory comes out of `share`.
     pub(super) fn new(share: Share) -> Self {
-        Own { entries: BTreeMap::new(), removed: KeyRanges::new(), bytes: 0, max_bytes: MAX_BYTES, share }
+        let (entries, removed, popped) = (BTreeMap::new(), KeyRanges::new(), Popped::default());
+        Own { entries, removed, popped, bytes: 0, max_bytes: MAX_BYTES, share }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.removed.is_empty()
+        self.entries.is_empty() && self.removed.is_empty() && self.popped.is_empty()
     }
 
     pub(super) fn did(&self, stored: &[u8]) -> Did<'_> {
         match self.entries.get(stored) {
             Some(Some(set)) => Did::Set(set),
             Some(None) => Did::Removed,
-            None if self.removed.covers(stored) => Did::Removed,
+            None if self.is_removed(stored) => Did::Removed,
             None => Did::Nothing,
         }
     }
@@ -89,7 +94,7 @@ impl Own {
     /// # Errors
     /// As [`Own::set`].
     pub(super) fn remove(&mut self, stored: &[u8]) -> Result<()> {
-        if !self.removed.covers(stored) {
+        if !self.is_removed(stored) {
             return self.enter(stored, None);
         }
         if let Some(before) = self.entries.remove(stored) {
@@ -102,6 +107,14 @@ impl Own {
         let before = self.entries.get(stored).map_or(0, |before| cost(stored, before));
         let entry = value.map(|(value, expires_at_ms)| Set { value: Value::from(value), expires_at_ms });
         let bytes = self.bytes - before + cost(stored, &entry);
+        self.may_hold(bytes, self.entries.len() + 1)?;
+        self.bytes = bytes;
+        self.entries.insert(Key::from(stored), entry);
+        Ok(())
+    }
+
+    /// Sees to it that it may have so many entries with so many bytes.
+    fn may_hold(&mut self, bytes: usize, entries: usize) -> Result<()> {
         if bytes > self.max_bytes {
             let limit = self.max_bytes;
             return Err(Error::new(
@@ -109,10 +122,71 @@ impl Own {
                 format!("the transaction would write {bytes} bytes; the limit is {limit}: commit in smaller pieces"),
             ));
         }
-        self.share.hold((bytes + PLACE_BYTES * (self.entries.len() + 1)) as u64)?;
-        self.bytes = bytes;
-        self.entries.insert(Key::from(stored), entry);
+        self.share.hold((bytes + PLACE_BYTES * entries) as u64)?;
         Ok(())
+    }
+
+    /// Removes keys in ascending order.
+    ///
+    /// # Errors
+    /// As [`Own::set`].
+    pub(super) fn remove_all(&mut self, keys: Vec<Key>) -> Result<()> {
+        let bytes = self.bytes + keys.iter().map(|key| cost(key, &None)).sum::<usize>();
+        self.may_hold(bytes, self.entries.len() + keys.len())?;
+        if !self.is_empty() {
+            return keys.iter().try_for_each(|key| self.remove(key));
+        }
+        self.bytes = keys.iter().map(|key| cost(key, &None)).sum();
+        self.entries = keys.into_iter().map(|key| (key, None)).collect();
+        Ok(())
+    }
+
+    /// The nearest key of a side of a keyspace that the transaction has set, if it lies before `limit`.
+    pub(super) fn nearest_set(&self, space: SpaceId, side: Side, limit: Option<&[u8]>) -> Option<(&Key, &Set)> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let (start, end) = (space.start(), space.end());
+        let (lower, upper) = match (side, limit) {
+            (_, None) => (Bound::Included(&*start), Bound::Excluded(&*end)),
+            (Side::Front, Some(limit)) => (Bound::Included(&*start), Bound::Excluded(limit)),
+            (Side::Back, Some(limit)) => (Bound::Excluded(limit), Bound::Excluded(&*end)),
+        };
+        let mut entries = self.entries.range::<[u8], _>((lower, upper));
+        loop {
+            let (key, entry) = match side {
+                Side::Front => entries.next()?,
+                Side::Back => entries.next_back()?,
+            };
+            if let Some(set) = entry {
+                return Some((key, set));
+            }
+        }
+    }
+
+    /// Takes a key from an end of a keyspace: there is none nearer.
+    pub(super) fn pop(&mut self, space: SpaceId, side: Side, stored: &[u8]) {
+        self.popped.take(space, side, stored);
+        if !self.entries.is_empty() {
+            let (start, end) = (space.start(), space.end());
+            let span = match side {
+                Side::Front => (Bound::Included(&*start), Bound::Included(stored)),
+                Side::Back => (Bound::Included(stored), Bound::Excluded(&*end)),
+            };
+            // What was deleted on the way goes with it.
+            let gone: Vec<Key> = self.entries.range::<[u8], _>(span).map(|(key, _)| key.clone()).collect();
+            for key in gone {
+                if let Some(entry) = self.entries.remove(&key[..]) {
+                    self.bytes -= cost(&key, &entry);
+                }
+                self.popped.add(space, side, &key);
+            }
+        }
+    }
+
+    /// What was popped, which was read as well.
+    pub(super) fn popped_spans(&self) -> impl Iterator<Item = &Span> {
+        self.popped.spans()
     }
 
     /// Removes all keys of a span.
@@ -132,27 +206,32 @@ impl Own {
         self.entries.range::<[u8], _>(span.bounds())
     }
 
-    /// Whether a key of the snapshot was removed with a range.
+    /// Whether a key of the snapshot was removed with a range, or popped.
     pub(super) fn is_removed(&self, stored: &[u8]) -> bool {
-        self.removed.covers(stored)
+        self.popped.covers(stored) || self.removed.covers(stored)
     }
 
     /// The parts of a span where the snapshot still counts, but for keys with an entry.
     pub(super) fn unremoved(&self, span: &Span) -> Vec<Span> {
-        if self.removed.is_empty() {
+        if self.removed.is_empty() && self.popped.is_empty() {
             return vec![span.clone()];
+        }
+        let mut removed = self.removed.clone();
+        for popped in self.popped.spans() {
+            let (from, to) = popped.bounds();
+            removed.add(from, to);
         }
         let (start, end) = span.half_open();
         let piece = |(start, end): (Box<[u8]>, Option<Box<[u8]>>)| Span {
             lower: Bound::Included((&start[..]).into()),
             upper: end.map_or(Bound::Unbounded, |end| Bound::Excluded((&end[..]).into())),
         };
-        self.removed.gaps(&start, end.as_deref()).into_iter().map(piece).collect()
+        removed.gaps(&start, end.as_deref()).into_iter().map(piece).collect()
     }
 
     /// About the bytes of memory that it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + OVERHEAD_BYTES * self.popped.remembered()
     }
 
     /// Takes out what it holds of the memory, for where it is to be moved to.
@@ -165,6 +244,11 @@ impl Own {
         for (start, end) in self.removed.iter() {
             staged.delete_range(start, end)?;
         }
+        for span in self.popped.many() {
+            let (start, end) = span.half_open();
+            staged.delete_range(&start, end.as_deref())?;
+        }
+        self.popped.few().try_for_each(|key| staged.delete(key))?;
         for (key, entry) in self.entries {
             match entry {
                 Some(set) => staged.put_until(&key, &set.value, set.expires_at_ms)?,
@@ -180,6 +264,11 @@ impl Own {
         for (start, end) in self.removed.iter() {
             batch.delete_range(start, end);
         }
+        for span in self.popped.many() {
+            let (start, end) = span.half_open();
+            batch.delete_range(&start, end.as_deref());
+        }
+        self.popped.few().for_each(|key| batch.delete(key));
         for (key, entry) in &self.entries {
             match entry {
                 Some(set) => batch.put_until(key, &set.value, set.expires_at_ms),
