@@ -1,6 +1,6 @@
 //! What the tree costs at each page size: point lookups, seeks, scans, merges, and building it at once.
 //!
-//! `cargo bench -p halodb-btree`. 500,000 pairs of 24 + 150 bytes, random keys, in the page cache. `get` and `seek+10` go to
+//! `cargo bench -p halodb-btree`. 1,000,000 pairs of 24 + 150 bytes, random keys, in the page cache. `get` and `seek+10` go to
 //! random places, so they are mostly waiting for memory. `merge` puts 1,000 random new pairs into the tree; it includes the
 //! two synchronisations of a commit, and its pages are mostly other ones than the last merge's. `build` is given per
 //! pair, from a batch that is sorted already.
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PAIRS: u64 = 500_000;
+const PAIRS: u64 = 1_000_000;
 const BUILT: u64 = 100_000;
 const MERGED: u64 = 1_000;
 const VALUE: [u8; 150] = [7; 150];

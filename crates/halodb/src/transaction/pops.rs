@@ -135,7 +135,7 @@ impl Transaction {
 
     fn pop(&mut self, side: Side) -> Result<Option<(Key, Value)>> {
         let (space, own) = (self.space, &self.own);
-        let between = self.ends.of(space, self.basis.snapshot(), own);
+        let between = self.ends.of(space, self.basis.here()?.snapshot(), own);
         let found = match between.nearest(side, |key| own.did(&space.join(key)) != Did::Nothing) {
             Ok(found) => found.map(|key| space.join(key)),
             Err(error) => {

@@ -50,7 +50,7 @@ impl Transaction {
             };
         let mut own = self.own.entries(span).peekable();
         for piece in self.own.unremoved(span) {
-            let mut scan = Scan::new(self.basis.snapshot().clone(), space, Some(piece));
+            let mut scan = Scan::new(self.basis.here()?.snapshot().clone(), space, Some(piece));
             while let Some((key, value)) = scan.next()? {
                 let mut is_own = false;
                 if own.peek().is_some() {
