@@ -303,7 +303,7 @@ mod tests {
         let mut expected = 0;
         let Ok(tally) = table.tally(keys, None, AsOf::default(), |asked| {
             told.extend(asked.iter().map(|key| key.to_vec()));
-            let life = |key: &&[u8]| if key[7] % 2 == 0 { Life::Forever } else { Life::Absent };
+            let life = |key: &&[u8]| if key[7].is_multiple_of(2) { Life::Forever } else { Life::Absent };
             Ok::<_, Infallible>(asked.iter().map(life).collect())
         });
         for n in 0..keys {
