@@ -3,7 +3,7 @@
 //! It takes the place of HaloDB in the group `tree`, beside peers that are a tree in a file. It can do what that group
 //! asks for; conditional removals and pops belong to the database.
 
-use halodb::btree::{Change, Cursor, Edits, Store, StoreOptions, Tree};
+use halodb::btree::{Build, Change, Cursor, Edits, Store, StoreOptions, Tree};
 
 use super::{Batch, Durability, Engine, Fill, Pairs, Problem, Reader, Result, Settings, prefix_end};
 
@@ -69,6 +69,19 @@ impl Edits for Changes {
     }
 }
 
+/// A bulk load: pairs go into pages as they come.
+struct Loading<'b, 'o, 'p>(&'b mut Build<'o, 'p>);
+
+impl Batch for Loading<'_, '_, '_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        Ok(self.0.put(key, value)?)
+    }
+
+    fn delete(&mut self, _: &[u8]) -> Result<()> {
+        Err(Problem::Unsupported("removals in a bulk load"))
+    }
+}
+
 impl Engine for Store {
     fn settings(&self) -> Vec<String> {
         vec![
@@ -83,6 +96,10 @@ impl Engine for Store {
         changes.sort();
         self.apply_sorted(&mut changes)?;
         Ok(())
+    }
+
+    fn load_sorted(&self, fill: Fill<'_>) -> Result<()> {
+        self.build(|build| fill(&mut Loading(build))).map(drop)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {

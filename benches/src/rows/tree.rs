@@ -1,13 +1,15 @@
 //! Group `tree`: trees in a file, without anything around them: HaloDB's alone, and peers that are nothing else.
 //!
 //! One file is built by sorted append, the best case for every tree; a second one by one transaction in random order; and
-//! the first grows by transactions of random keys, and shrinks. Sizes are those of the whole file.
+//! the first grows by transactions of random keys, and shrinks, and is read while it grows again. Sizes are those of the whole
+//! file.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::model::Tally;
-use super::timing::{REPEAT, capped, rate};
+use super::timing::{ENOUGH, REPEAT, capped, rate};
 use super::{Group, RowSpec};
 use crate::data::{Data, KEY_BYTES, pick};
 use crate::engine::{Batch, Durability, Engine, Problem, Reader, Result, disk_bytes};
@@ -29,6 +31,7 @@ const MERGED: &str = "tree: size after these transactions";
 const GET_MERGED: &str = "tree: random reads after these transactions";
 const HALF: &str = "tree: removal of half in one transaction";
 const COMPACTED: &str = "tree: size after removal and compaction";
+const BESIDE: &str = "tree: random reads beside transactions of 10,000 random keys";
 const LOAD: &str = "tree: random load in one transaction";
 const GET_LOADED: &str = "tree: random reads, loaded in random order";
 const RANGES_LOADED: &str = "tree: seek + 10, loaded in random order";
@@ -36,6 +39,10 @@ const TEXT: &str = "tree: random reads, text keys";
 const TEXT_RANGES: &str = "tree: seek + 10, text keys";
 
 const MERGE_KEYS: u64 = 10_000;
+/// Transactions of [`BESIDE`].
+const BESIDE_MERGES: u64 = 20;
+/// So many reads of [`BESIDE`] see one version.
+const READS_OF_A_VERSION: u64 = 1_000;
 const TOGETHER: usize = 16;
 const PAIRS: usize = 10;
 
@@ -56,6 +63,7 @@ pub(super) fn group() -> Group {
         RowSpec::rate(GET_MERGED, Bound::Cpu),
         RowSpec::rate(HALF, Bound::Cpu),
         RowSpec::cost(COMPACTED, Unit::Bytes, Bound::Size),
+        RowSpec::rate(BESIDE, Bound::Cpu),
         RowSpec::rate(LOAD, Bound::Cpu),
         RowSpec::rate(GET_LOADED, Bound::Cpu),
         RowSpec::rate(RANGES_LOADED, Bound::Cpu),
@@ -139,6 +147,7 @@ fn appended(run: &mut Run<'_>) -> Result<()> {
         tally.check("a scan after the compaction", content.expected((1..count + more).step_by(2)))?;
         Ok(disk_bytes(&dir)? as f64)
     });
+    run.measure(BESIDE, || reads_beside_merges(&*engine, &content, count + more));
     engine.close()?;
     Ok(std::fs::remove_dir_all(&dir)?)
 }
@@ -253,6 +262,45 @@ fn threads(engine: &dyn Engine, content: &Content, threads: u64) -> Result<f64> 
     })
 }
 
+/// Reads a second of one thread, of keys that stay, while another one puts new keys from `first_new` on, a durable transaction
+/// after another. A reader that began before does not stop the writer, so readers are renewed every few reads.
+fn reads_beside_merges(engine: &dyn Engine, content: &Content, first_new: u64) -> Result<f64> {
+    let written = AtomicBool::new(false);
+    let write = || -> Result<()> {
+        let start = Instant::now();
+        let new = (0..BESIDE_MERGES).map(|merge| first_new + merge * MERGE_KEYS);
+        for first in new.take_while(|first| *first == first_new || start.elapsed() < ENOUGH) {
+            engine.write(Durability::Sync, &mut |batch| {
+                (first..first + MERGE_KEYS)
+                    .try_for_each(|index| batch.put(&content.key(index), &content.data.value(index, 1)))
+            })?;
+        }
+        Ok(())
+    };
+    // The odd ones are those that the removal of half has left.
+    let index = |step| 2 * pick(1, 9, step, first_new / 2) + 1;
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let done = write();
+            written.store(true, Ordering::Release);
+            done
+        });
+        let start = Instant::now();
+        let (mut tally, mut done) = (Tally::default(), 0);
+        while !written.load(Ordering::Acquire) {
+            let mut reader = engine.reader()?;
+            for step in done..done + READS_OF_A_VERSION {
+                reader.get(&content.key(index(step)), &mut |value| tally.add(value))?;
+            }
+            done += READS_OF_A_VERSION;
+        }
+        let time = start.elapsed();
+        writing.join().map_err(|_| Problem::Failed("the writer panicked".into()))??;
+        tally.check("reads beside transactions", content.expected((0..done).map(index)))?;
+        Ok(rate(done, time))
+    })
+}
+
 fn loaded(run: &mut Run<'_>) -> Result<()> {
     if !(run.wants(LOAD) || run.wants(GET_LOADED) || run.wants(RANGES_LOADED)) {
         return Ok(());
@@ -322,8 +370,12 @@ fn text(run: &mut Run<'_>) -> Result<()> {
             batch.put(key, &value)
         })
     })?;
+    let mut places = vec![0; keys.len()];
+    keys.iter().enumerate().for_each(|(place, (_, index))| places[*index as usize] = place);
     let sum = |from: usize, to: usize| Tally { pairs: (to - from) as u64, sum: sums[to].wrapping_sub(sums[from]) };
-    let place = |step| pick(1, 8, step, count) as usize;
+    // Keys are made where they are needed: to look them up in a table would wait for memory as the engine does.
+    let index = |step| pick(1, 8, step, count);
+    let place = |step| places[index(step) as usize];
     let check = |tally: Tally, done: u64, pairs: usize| {
         let mut expected = Tally::default();
         for from in (0..done).map(place) {
@@ -335,18 +387,20 @@ fn text(run: &mut Run<'_>) -> Result<()> {
     };
     run.measure(TEXT, || {
         let mut reader = engine.reader()?;
-        let mut tally = Tally::default();
+        let (mut tally, mut key) = (Tally::default(), Vec::new());
         let (done, time) = capped(read_count(count), 1_000, |step| {
-            reader.get(&keys[place(step)].0, &mut |value| tally.add(value)).map(drop)
+            text.key(index(step), &mut key);
+            reader.get(&key, &mut |value| tally.add(value)).map(drop)
         })?;
         check(tally, done, 1)?;
         Ok(rate(done, time))
     });
     run.measure(TEXT_RANGES, || {
         let mut reader = engine.reader()?;
-        let mut tally = Tally::default();
+        let (mut tally, mut key) = (Tally::default(), Vec::new());
         let (done, time) = capped(read_count(count) / 2, 500, |step| {
-            reader.seek(&keys[place(step)].0, PAIRS, &mut |_, value| tally.add(value)).map(drop)
+            text.key(index(step), &mut key);
+            reader.seek(&key, PAIRS, &mut |_, value| tally.add(value)).map(drop)
         })?;
         check(tally, done, PAIRS)?;
         Ok(rate(done, time))

@@ -56,7 +56,7 @@ pub use cursor::Cursor;
 pub use error::{Error, Result};
 pub use expiry::Expiry;
 pub use merge::{
-    Change, CompactGoal, Compacted, Edits, Executor, InTurn, KeyRange, MergePart, Merged, Task, compact, merge,
+    Build, Change, CompactGoal, Compacted, Edits, Executor, InTurn, KeyRange, MergePart, Merged, Task, compact, merge,
     merge_parts,
 };
 pub use page::{BRANCH, FILTER, LEAF, MAX_VALUE_LEN, OVERFLOW, max_key_len};

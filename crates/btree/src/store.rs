@@ -9,7 +9,7 @@
 use crate::batch::Batch;
 use crate::bytes::{u32_at, u64_at};
 use crate::error::{Error, Result};
-use crate::merge::{Edits, KeyRange, merge};
+use crate::merge::{Build, Edits, KeyRange, merge};
 use crate::shrink::Shrink;
 use crate::tree::{Tree, TreeOptions};
 use crate::{Cursor, Depth};
@@ -148,6 +148,42 @@ impl Store {
     /// As [`Store::apply`], and [`Error::Invalid`] for edits out of order.
     pub fn apply_sorted(&self, edits: &mut dyn Edits) -> Result<Tree> {
         self.commit(&[], edits)
+    }
+
+    /// Fills an empty store with the pairs that `fill` gives, in ascending order of keys, as one batch: durable when this returns.
+    /// A pair is not kept longer than the few pages it waits for, so there may be more of them than memory. If `fill` fails, the
+    /// store stays empty.
+    ///
+    /// Pages are filled to the brim, and written one after another. Other threads' batches wait meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the store is not empty, or if a pair was refused; what `fill` says; otherwise as
+    /// [`Store::apply`].
+    ///
+    /// ```
+    /// # use halodb_btree::{Store, StoreOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let disk = std::sync::Arc::new(halodb_vfs::SimVfs::new());
+    /// # let store = Store::create(disk, "squares".as_ref(), StoreOptions::default())?;
+    /// let tree = store.build(|build| (0..50_000u64).try_for_each(|n| build.put(&n.to_be_bytes(), &(n * n).to_be_bytes())))?;
+    /// assert_eq!(tree.get(&300u64.to_be_bytes())?, Some(&90_000u64.to_be_bytes()[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn build<E: From<Error>>(
+        &self,
+        fill: impl FnOnce(&mut Build<'_, '_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Tree, E> {
+        let mut txn = self.pager.begin().map_err(Error::from)?;
+        let base = self.tree()?;
+        if !base.is_empty() {
+            let what = format!("a build into a store of {} keys; it has to be empty", base.len());
+            return Err(Error::Invalid(what).into());
+        }
+        let mut build = Build::new(&mut txn, &base, BULK_FILL_PERCENT);
+        fill(&mut build)?;
+        let Some(root) = build.finish()? else { return Ok(base) };
+        let snapshot = txn.commit(&[root], base.snapshot().user()).map_err(Error::from)?;
+        Ok(Tree::open(snapshot, 0, self.options)?)
     }
 
     fn commit(&self, ranges: &[KeyRange], edits: &mut dyn Edits) -> Result<Tree> {

@@ -99,8 +99,8 @@ impl Snapshot {
         &self.version.shared
     }
 
-    /// The same version as if the file had just been opened: each page is read from the file and verified again at its
-    /// first touch. For whoever must not hand on what went bad since somebody else looked at it. Costs a bit per page.
+    /// The same version as if the file had just been opened: each page is verified again at its first touch, as the file has it
+    /// now. For whoever must not hand on what went bad since somebody else looked at it. Costs a bit per page.
     #[must_use]
     pub fn unverified(&self) -> Snapshot {
         Snapshot::of(Version::unverified(&self.version))

@@ -97,26 +97,29 @@ impl<'e> Input<'e> {
 
     fn check_edit(&self) -> Result<()> {
         let Some((key, change)) = self.edits.current() else { return Ok(()) };
-        if key.is_empty() || key.len() > self.max_key_len {
-            return Err(Error::Invalid(format!(
-                "a key of {} bytes; keys have 1 to {} bytes at this page size",
-                key.len(),
-                self.max_key_len
-            )));
-        }
+        let value_len = if let Change::Put { value, .. } = change { value.len() } else { 0 };
+        check_entry(key, value_len, self.max_key_len)?;
         if *key <= *self.last_key {
             return Err(Error::Invalid("edits are not strictly ascending by key".to_string()));
         }
         if self.end.is_some_and(|end| key >= end) {
             return Err(Error::Invalid("an edit behind the part it is given with".to_string()));
         }
-        match change {
-            Change::Put { value, .. } if value.len() > MAX_VALUE_LEN => {
-                Err(Error::Invalid(format!("a value of {} bytes; values have at most {MAX_VALUE_LEN}", value.len())))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
+}
+
+/// Whether a key and a value of these lengths can be stored.
+pub(super) fn check_entry(key: &[u8], value_len: usize, max_key_len: usize) -> Result<()> {
+    if key.is_empty() || key.len() > max_key_len {
+        let len = key.len();
+        let what = format!("a key of {len} bytes; keys have 1 to {max_key_len} bytes at this page size");
+        return Err(Error::Invalid(what));
+    }
+    if value_len > MAX_VALUE_LEN {
+        return Err(Error::Invalid(format!("a value of {value_len} bytes; values have at most {MAX_VALUE_LEN}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

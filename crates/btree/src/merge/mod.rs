@@ -12,6 +12,7 @@
 //! once; pages of the old version are never written.
 
 mod branch_packer;
+mod build;
 mod compact;
 mod executor;
 mod input;
@@ -22,6 +23,7 @@ mod part;
 mod parts;
 mod walk;
 
+pub use build::Build;
 pub(crate) use compact::lift;
 pub use compact::{CompactGoal, Compacted, compact};
 pub use executor::{Executor, InTurn, Task};
