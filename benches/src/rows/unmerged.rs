@@ -73,7 +73,7 @@ fn run(run: &mut Run<'_>) -> Result<()> {
     });
     run.measure(WRITING, || {
         ranges_by(&model, all, read_count(all) / 10, |step, from, pairs, f| {
-            if step % SCANS_PER_WRITE == 0 {
+            if step.is_multiple_of(SCANS_PER_WRITE) {
                 again(&*engine, &model, pick(1, 21, step, all))?;
             }
             engine.reader()?.seek(from, pairs, f)

@@ -298,7 +298,7 @@ mod tests {
         let table = Memtable::new();
         let keys = 3 * ASKED as u64 + 7;
         let name = |n: u64| format!("{:08x}", n.wrapping_mul(0x9e37_79b9) as u32);
-        (0..keys).for_each(|n| put(&table, &name(n), n + 1, if n % 3 == 0 { None } else { Some(b"") }));
+        (0..keys).for_each(|n| put(&table, &name(n), n + 1, if n.is_multiple_of(3) { None } else { Some(b"") }));
         let mut told: Vec<Vec<u8>> = Vec::new();
         let mut expected = 0;
         let Ok(tally) = table.tally(keys, None, AsOf::default(), |asked| {
@@ -307,7 +307,7 @@ mod tests {
             Ok::<_, Infallible>(asked.iter().map(life).collect())
         });
         for n in 0..keys {
-            expected += i64::from(n % 3 != 0) - i64::from(name(n).as_bytes()[7] % 2 == 0);
+            expected += i64::from(!n.is_multiple_of(3)) - i64::from(name(n).as_bytes()[7].is_multiple_of(2));
         }
         assert_eq!(tally.expect("an answer").between(b"", None), expected);
         let all: BTreeSet<Vec<u8>> = (0..keys).map(|n| name(n).into_bytes()).collect();

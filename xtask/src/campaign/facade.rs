@@ -79,8 +79,17 @@ impl Facade {
             Write::Delete(id) => {
                 let key = ops::key(*id);
                 let before = held(&key)?;
-                if self.keys.remove(&key)?.map(|value| value.to_vec()) != before {
-                    return Self::wrong("a remove gave another value than a get before it");
+                let is = |end: Option<(halodb::Key, halodb::Value)>| end.is_some_and(|(there, _)| there[..] == key[..]);
+                // At an end it is popped.
+                let removed = if is(self.keys.first()?) {
+                    self.keys.transaction(|tx| tx.pop_first())?.map(|(_, value)| value)
+                } else if is(self.keys.last()?) {
+                    self.keys.transaction(|tx| tx.pop_last())?.map(|(_, value)| value)
+                } else {
+                    self.keys.remove(&key)?
+                };
+                if removed.map(|value| value.to_vec()) != before {
+                    return Self::wrong("a remove or a pop gave another value than a get before it");
                 }
             }
             Write::DeleteRange(ops::CLEAR, None) => self.renew()?,
@@ -88,7 +97,11 @@ impl Facade {
                 let before = self.keys.len()?;
                 let (from, to) = ops::range(*from, *to);
                 let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                let removed = self.keys.delete_range::<&[u8]>((Bound::Included(&from[..]), to))?;
+                let range = (Bound::Included(&from[..]), to);
+                let removed = match before % 2 {
+                    0 => self.keys.delete_range::<&[u8]>(range)?,
+                    _ => self.keys.transaction(|tx| tx.delete_if::<&[u8]>(range, |_, _| true))?,
+                };
                 let after = self.keys.len()?;
                 if after + removed != before {
                     return Self::wrong(format!(
