@@ -208,10 +208,12 @@ impl Batch {
 /// `Corrupt` clauses as text, without a place: the caller knows the record. Never panics, whatever the bytes.
 pub fn decode(payload: &[u8]) -> std::result::Result<Vec<Op<'_>>, &'static str> {
     let mut decoder = Decoder { bytes: payload };
-    // No capacity from the counts: they are as untrusted as the rest.
     let mut ops = Vec::new();
     for ranges in [true, false] {
-        for _ in 0..decoder.varint()? {
+        let count = decoder.varint()?;
+        // The counts are as untrusted as the rest: no more capacity than a small batch needs.
+        ops.reserve(count.min(MOST_RESERVED) as usize);
+        for _ in 0..count {
             let op = decoder.op()?;
             if matches!(op, Op::DeleteRange(..)) != ranges {
                 return Err("a range delete among the entries, or an entry among the range deletes");
@@ -221,6 +223,9 @@ pub fn decode(payload: &[u8]) -> std::result::Result<Vec<Op<'_>>, &'static str> 
     }
     if decoder.bytes.is_empty() { Ok(ops) } else { Err("bytes after the last entry") }
 }
+
+/// So many operations are reserved memory for before they are read.
+const MOST_RESERVED: u64 = 1024;
 
 /// A varint at the beginning of some bytes, and what follows it.
 pub(crate) fn split_varint(bytes: &[u8]) -> std::result::Result<(u64, &[u8]), &'static str> {

@@ -155,10 +155,13 @@ impl PartitionSet {
             if !batch.is_empty() {
                 shared.wal.make_room(payload.record_len()).map_err(|e| shared.log_failed(e))?;
             }
-            let snapshot = shared.snapshot();
+            // Without a condition nothing is read, and nothing to be pinned for that.
+            let snapshot = (!conditions.is_empty()).then(|| shared.snapshot());
             let mut present = Vec::with_capacity(conditions.len());
-            for (key, _) in conditions {
-                present.push(snapshot.life(key)?);
+            if let Some(snapshot) = &snapshot {
+                for (key, _) in conditions {
+                    present.push(snapshot.life(key)?);
+                }
             }
             let mut section = shared.wal.sequence();
             shared.ensure_writable()?;
@@ -166,7 +169,7 @@ impl PartitionSet {
                 continue;
             }
             let current = shared.versions.load();
-            if !conditions.is_empty() && current.floor > snapshot.lsn() {
+            if snapshot.as_ref().is_some_and(|snapshot| current.floor > snapshot.lsn()) {
                 // A merge took entries younger than the snapshot out of the memtables: read again.
                 continue;
             }
@@ -200,7 +203,7 @@ impl PartitionSet {
 impl<'b> Prepared<'b> {
     pub(crate) fn new(shared: &Shared, ops: &[Op<'b>]) -> Self {
         let mut ranges = Vec::new();
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(ops.len());
         let mut touched = vec![false; shared.partitions.len()];
         for op in ops {
             match *op {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A memtable takes the writes of its partition in the order of the log: piece after piece. A batch is one record, and nothing
-//! is visible before the open ends, so partitions need not wait for each other.
+//! is visible before the open ends, so partitions need not wait for each other. Where there is one partition only, a piece is decoded while
+//! the one before it goes into the memtable.
 //!
 //! The parts of a large commit are held until the record that completes them; then what they write becomes a layer of its own above all
 //! that was replayed before, as it did when it was committed (`large.rs`).
@@ -28,8 +29,15 @@ use halodb_wal::{Group, Known, Lsn, Record, RecordKind, Recovery, Wal, WalOption
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A group with fewer records is not worth handing out.
+/// A group with fewer records and fewer bytes is not worth handing out: a record may be a large batch.
 const WORTH_SHARING: usize = 512;
+const WORTH_SHARING_BYTES: u64 = 256 << 10;
+
+/// Pieces of a group that a single partition takes one after another: few enough that a thread for each costs nothing.
+const STEPS: usize = 8;
+
+/// So many writes ahead of the one at hand the memtable is asked for the memory in which the search for its key begins.
+const AHEAD: usize = 8;
 
 /// How much more than twice its payload a group of small writes may take of a memtable: the smallest write takes eight times
 /// as much there as in the log, and a group has 4 MiB of them.
@@ -55,6 +63,13 @@ struct Piece<'a> {
     writes: Vec<Vec<Write<'a>>>,
     records: u64,
     time_ms: Option<u64>,
+}
+
+impl Piece<'_> {
+    /// How many records it has, and what they say about time.
+    fn found(&self) -> (u64, Option<u64>) {
+        (self.records, self.time_ms)
+    }
 }
 
 /// A write on its way into a memtable.
@@ -145,21 +160,59 @@ impl<'r> Replay<'r> {
         if !self.parts.iter().all(|part| part.version.active.table.has_room(payload_bytes * 2 + OVERHEAD_BYTES)) {
             return Err(Error::new(ErrorKind::Full, too_long(&self.wal_dir, first.lsn, last.lsn)));
         }
-        let opening = if commits.len() < WORTH_SHARING { Opening::default() } else { self.opening };
-        let pieces = self.decode(commits, opening)?;
-        // The order of the log is that of the pieces.
-        opening.all(self.parts.len(), |partition| {
-            let table = &self.parts[partition].version.active.table;
-            pieces.iter().flat_map(|piece| &piece.writes[partition]).for_each(|write| match *write {
-                Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
-                Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
-            });
-        });
-        for piece in pieces {
-            self.progress.records += piece.records;
-            piece.time_ms.into_iter().for_each(|time_ms| self.heard_of_time(time_ms));
+        let is_small = commits.len() < WORTH_SHARING && payload_bytes < WORTH_SHARING_BYTES;
+        let opening = if is_small { Opening::default() } else { self.opening };
+        let pieces = match self.parts.len() {
+            1 => self.decode_and_insert(commits, opening)?,
+            _ => {
+                let pieces = self.decode(commits, opening)?;
+                // The order of the log is that of the pieces.
+                opening.all(self.parts.len(), |partition| {
+                    pieces.iter().for_each(|piece| self.insert_piece(piece, partition));
+                });
+                pieces.iter().map(Piece::found).collect()
+            }
+        };
+        for (records, time_ms) in pieces {
+            self.progress.records += records;
+            time_ms.into_iter().for_each(|time_ms| self.heard_of_time(time_ms));
         }
         Ok(())
+    }
+
+    /// Puts a piece's writes to a partition into its memtable.
+    fn insert_piece(&self, piece: &Piece<'_>, partition: usize) {
+        let table = &self.parts[partition].version.active.table;
+        let writes = &piece.writes[partition];
+        for (number, write) in writes.iter().enumerate() {
+            if let Some(Write::Entry { hash, .. }) = writes.get(number + AHEAD) {
+                table.prefetch(*hash);
+            }
+            match *write {
+                Write::Entry { hash, key, lsn, entry } => table.insert(hash, key, lsn.0, entry),
+                Write::DeleteRange { start, end, lsn } => table.delete_range(start, end, lsn.0),
+            }
+        }
+    }
+
+    /// For a single partition: decodes a piece while the one before it is put into the memtable. What the pieces say of themselves.
+    fn decode_and_insert(&self, commits: &[&Record<'_>], opening: Opening<'_>) -> Result<Vec<(u64, Option<u64>)>> {
+        let mut found = Vec::new();
+        let mut before: Option<Piece<'_>> = None;
+        let shares = commits.chunks(commits.len().div_ceil(STEPS)).map(Some).chain([None]);
+        for share in shares {
+            let done = opening.all(2, |number| match (number, &before, share) {
+                (0, Some(piece), _) => {
+                    self.insert_piece(piece, 0);
+                    Ok(None)
+                }
+                (1, _, Some(share)) => self.decode_piece(share).map(Some),
+                _ => Ok(None),
+            });
+            before = done.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
+            found.extend(before.as_ref().map(Piece::found));
+        }
+        Ok(found)
     }
 
     fn heard_of_time(&mut self, time_ms: u64) {
@@ -196,15 +249,16 @@ impl<'r> Replay<'r> {
     fn decode<'a>(&self, commits: &[&Record<'a>], opening: Opening<'_>) -> Result<Vec<Piece<'a>>> {
         let share = commits.len().div_ceil(self.parts.len().min(commits.len())).max(1);
         let shares: Vec<_> = commits.chunks(share).collect();
-        let decoded = opening.all(shares.len(), |number| {
-            let mut piece =
-                Piece { writes: self.parts.iter().map(|_| Vec::new()).collect(), records: 0, time_ms: None };
-            for record in shares[number] {
-                self.sort_out(record, &mut piece).map_err(|what| self.corrupt(record.lsn, what))?;
-            }
-            Ok(piece)
-        });
+        let decoded = opening.all(shares.len(), |number| self.decode_piece(shares[number]));
         decoded.into_iter().collect()
+    }
+
+    fn decode_piece<'a>(&self, commits: &[&Record<'a>]) -> Result<Piece<'a>> {
+        let mut piece = Piece { writes: self.parts.iter().map(|_| Vec::new()).collect(), records: 0, time_ms: None };
+        for record in commits {
+            self.sort_out(record, &mut piece).map_err(|what| self.corrupt(record.lsn, what))?;
+        }
+        Ok(piece)
     }
 
     /// Adds a record's writes to those partitions whose tree does not have it.

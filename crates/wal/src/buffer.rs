@@ -54,8 +54,7 @@ impl Chunk {
     pub(crate) fn fenced(&self) -> Option<Vec<u8>> {
         let marker = self.offset + self.old as u64;
         let is_long = self.end() > witness_offset(marker) + HEADER_LEN as u64;
-        // A planted fault writes all of it at once.
-        if self.opening == 0 || !is_long || mutant("wal.no-fence") {
+        if self.opening == 0 || !is_long {
             return None;
         }
         let mut first = self.bytes[..self.opening].to_vec();

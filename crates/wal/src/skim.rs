@@ -52,6 +52,8 @@ pub(crate) fn skim(vfs: &dyn Vfs, path: &Path, segment: &SegmentHeader, known: K
     while let Ok(header) = window.header(place(segment), end.offset)?
         && header.kind != RecordKind::Witness
         && header.lsn == due
+        // A planted fault takes the first orderly end for the last.
+        && !(end.clean && mutant("wal.trust-old-marker"))
     {
         if header.lsn > known.applied_min && kept.is_none() {
             kept = Some((end.offset, due));
@@ -70,7 +72,7 @@ pub(crate) fn skim(vfs: &dyn Vfs, path: &Path, segment: &SegmentHeader, known: K
     if first.0 > end.proven.0.saturating_add(1) || end.proven > end.last || known.applied_max > end.last {
         return Ok(None);
     }
-    if !end.has_room(segment) || !(window.ends_at(place(segment), &end)? || mutant("wal.trust-marker-alone")) {
+    if !end.has_room(segment) || !(window.ends_at(place(segment), &end)? || mutant("wal.trust-old-marker")) {
         return Ok(None);
     }
     let bytes = window.read(from, (end.offset - from) as usize)?.to_vec();

@@ -61,6 +61,20 @@ fn an_open_after_a_clean_close_writes_nothing_before_the_first_append_even_if_th
 }
 
 #[test]
+fn an_open_after_a_clean_close_synchronises_nothing_though_a_segment_is_prepared() {
+    let sim = disk();
+    let wal = create(&sim);
+    wal.append(payload(1), 0, Sync).unwrap();
+    wal.make_room(0).unwrap();
+    assert_eq!(wal.stats().segments, 2);
+    wal.close(0).unwrap();
+    drop(wal);
+    let before = sim.ops();
+    drop(reopen(&sim));
+    assert_eq!(sim.ops(), before);
+}
+
+#[test]
 fn after_a_crash_lsns_go_on_beyond_a_gap_in_a_new_segment() {
     let sim = disk();
     let wal = create(&sim);

@@ -54,9 +54,18 @@ fn in_threads(pieces: usize, piece: &(dyn Fn(usize) + Sync)) {
 
 #[test]
 fn a_replay_in_several_threads_gives_what_one_thread_gives_and_says_how_far_it_is() {
+    check_replay_in_threads(5);
+}
+
+#[test]
+fn a_replay_of_a_single_partition_in_several_threads_gives_what_one_thread_gives() {
+    check_replay_in_threads(1);
+}
+
+fn check_replay_in_threads(partitions: u32) {
     let disk = SimVfs::new();
     let mut options = tiny();
-    (options.partitions, options.memtable_bytes, options.log_limit_bytes) = (Some(5), 64 << 20, 64 << 20);
+    (options.partitions, options.memtable_bytes, options.log_limit_bytes) = (Some(partitions), 64 << 20, 64 << 20);
     let (set, _) = try_open(&disk, options.clone()).unwrap();
     let mut model = std::collections::BTreeMap::new();
     for i in 0..6000u32 {

@@ -92,6 +92,7 @@ pub const ALL: &[Mutant] = &[
     crash("wal.no-open-record", "no open record follows a clean-close marker"),
     faults("wal.trust-tail", "the surviving tail is not written again and synced"),
     faults("wal.trust-names", "after a clean close, prepared segments are used whose names may be in the cache only"),
+    crash("wal.trust-old-marker", "after an orderly end the log is taken to end there, whatever follows"),
     faults("wal.trust-close-marker", "a close marker that was only read counts as durable"),
     crash("wal.skip-torn-record", "only the torn record is dropped, valid ones behind it are replayed"),
     crash("wal.ignore-payload-checksum", "payloads are not verified"),
