@@ -14,6 +14,7 @@
 //!
 //! Every failure becomes one [`Failure`]; nothing else in the program prints an error or chooses an exit code.
 
+use clap::error::{ContextKind, ContextValue};
 use halodb::ErrorKind;
 use halodb::config::{ConfigErrors, Problem};
 use serde_json::{Map, Value, json};
@@ -49,6 +50,14 @@ pub(crate) const EXIT_CODES: [(Code, &str); 9] = [
     (Code::Conflict, "conflict or busy"),
     (Code::Config, "configuration"),
     (Code::Interrupted, "interrupted"),
+];
+
+/// What the standard library says about a text that is no number, and what people are told.
+const NO_NUMBERS: [(&str, &str); 4] = [
+    ("invalid digit found in string", "a whole number is needed, without sign"),
+    ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+    ("cannot parse integer from empty string", "a number is needed"),
 ];
 
 /// Why a command did not do what it was asked to do.
@@ -166,6 +175,7 @@ impl Failure {
     /// What clap found wrong with the arguments.
     pub(crate) fn arguments(error: &clap::Error) -> Self {
         let text = error.render().to_string().replace("subcommand", "command");
+        let text = NO_NUMBERS.iter().fold(text, |text, (said, meant)| text.replace(said, meant));
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             // What is left of the help: how it is called, and the commands there are.
@@ -176,7 +186,13 @@ impl Failure {
         if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
             // The usage of "any command" says nothing about the one that was meant.
             let meant = text.split("\n\nUsage:").next().unwrap_or(text);
-            return Self::usage(meant.trim_end()).with_hint("`help` lists the commands");
+            let hint = match error.get(ContextKind::InvalidSubcommand) {
+                Some(ContextValue::String(name)) if name.chars().any(char::is_uppercase) => {
+                    format!("commands are written in small letters: `{}`; `help` lists them", name.to_lowercase())
+                }
+                _ => "`help` lists the commands".to_owned(),
+            };
+            return Self::usage(meant.trim_end()).with_hint(hint);
         }
         Self::usage(text.trim_end())
     }
@@ -384,6 +400,55 @@ mod tests {
         assert_eq!(failure.one_line(false), "ERROR first second");
         assert!(!failure.one_line(true).contains('\n'));
         assert_eq!(Failure::answer("exists", "(exists)").one_line(false), "(exists)");
+    }
+
+    /// The codes of the table in the manual, with what it says about each.
+    fn manual() -> Vec<(u8, String)> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+        let text = std::fs::read_to_string(path).expect("the manual");
+        let (_, table) = text.split_once("## Exit codes").expect("its table");
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+        rows.filter_map(|(code, meaning)| Some((code.parse().ok()?, meaning.to_owned()))).collect()
+    }
+
+    #[test]
+    fn the_manual_lists_these_codes_and_one_that_is_kept_for_later() {
+        let mut codes: Vec<u8> = EXIT_CODES.iter().map(|(code, _)| *code as u8).collect();
+        codes.insert(codes.len() - 2, 7);
+        let manual = manual();
+        assert_eq!(manual.iter().map(|(code, _)| *code).collect::<Vec<_>>(), codes);
+        assert!(manual.iter().any(|(code, meaning)| *code == 7 && meaning.starts_with("not used")), "{manual:?}");
+    }
+
+    #[test]
+    fn a_conflict_and_a_database_that_is_busy_are_code_6() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let small =
+            halodb::Db::builder(dir.path().join("data")).memtable(64 << 10).durability(halodb::Durability::Memory);
+        let db = small.open().expect("it opens");
+        db.put("k", "1").expect("written");
+        let mut late = db.begin().expect("begun");
+        late.get("k").and_then(|_| late.put("other", "")).expect("read and written");
+        db.put("k", "2").expect("written");
+        let conflict = Failure::from(late.commit().expect_err("somebody else wrote it"));
+        assert_eq!((conflict.code, conflict.kind), (Code::Conflict, "conflict"));
+        assert!(conflict.text().contains("nothing of it was done\nhint: "), "{}", conflict.text());
+
+        let mut held = Vec::new();
+        let busy = loop {
+            assert!(held.len() < 1000, "never busy");
+            for i in 0..32u8 {
+                db.put([i], [0; 1000]).expect("written");
+            }
+            let snapshot = db.snapshot();
+            match snapshot.get("k") {
+                Ok(_) => held.push(snapshot),
+                Err(error) => break Failure::from(error),
+            }
+        };
+        assert_eq!((busy.code, busy.kind), (Code::Conflict, "busy"));
+        let json: Value = serde_json::from_str(&busy.json()).expect("JSON");
+        assert!(json["error"]["exit_code"] == 6 && json["error"]["hint"].is_string(), "{json}");
     }
 
     #[test]

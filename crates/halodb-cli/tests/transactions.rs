@@ -44,6 +44,27 @@ fn commands_that_do_not_fit_are_refused_and_leave_the_transaction_open() {
 }
 
 #[test]
+fn keys_get_and_lose_their_time_in_a_transaction() {
+    let place = Place::new();
+    let run = place.pipe(
+        "put a 1\nbegin\nput b 2 --ttl 2h\nexpire a 3h\nttl a --format json\npersist b\nttl b\nexpire none 1h\n\
+         ttl none\nput c 3 --ttl 1h --if-present\nput a 4 --ttl 1h --if-absent\nexpire b 0s\nexists b\ncommit\nlist\n",
+    );
+    let out = run.out();
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[4].starts_with("{\"ttl_ms\":10"), "{out}");
+    let rest = [&lines[..4], &lines[5..]].concat();
+    assert_eq!(
+        rest,
+        ["OK", "OK", "OK", "OK", "OK", "never", "(not found)", "(not found)", "(exists)", "OK", "false", "OK", "a"]
+    );
+    assert!(place.run(&["ttl", "a"]).out().starts_with("2h59m"));
+    place.pipe("begin\npersist a\nput n 1 --ttl 1h\nrollback\n").expect(0, "OK\nOK\nOK\nOK\n");
+    assert!(place.run(&["ttl", "a"]).out().starts_with("2h59m"));
+    place.run(&["exists", "n"]).expect(1, "false\n");
+}
+
+#[test]
 fn a_transaction_goes_over_keyspaces() {
     let place = Place::new();
     let run = place.pipe(

@@ -5,75 +5,22 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../../vfs/tests/common/forked.rs"]
+mod forked;
 
 use common::{assert_sound, tiny};
+use forked::{PATIENCE, fork};
 use halodb::{Db, Durability, ErrorKind, Iter, Keyspace, Scan, Snapshot, Transaction, WriteOptions};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// A child that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// One test at a time: what a child inherits is then known, the output of the test program among it.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|poison| poison.into_inner())
-}
-
-/// A forked child.
-struct Child {
-    pid: i32,
-    report: PathBuf,
-}
-
-/// Runs `body` in a forked child.
-#[expect(unsafe_code, reason = "a child made by fork is what is tested")]
-fn fork(report: &Path, body: impl FnOnce()) -> Child {
-    // SAFETY: the child goes on in this thread alone, with the allocator that glibc keeps usable across a fork, takes no lock
-    // that another thread may have held but those of the library under test, and ends by `_exit`.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let ran = catch_unwind(AssertUnwindSafe(body));
-        let said = match &ran {
-            Ok(()) => "done".to_owned(),
-            Err(panic) => match panic.downcast_ref::<String>() {
-                Some(text) => text.clone(),
-                None => (*panic.downcast_ref::<&str>().unwrap_or(&"no message")).to_owned(),
-            },
-        };
-        let _ = std::fs::write(report, said);
-        // SAFETY: it ends the process and returns to nobody.
-        unsafe { libc::_exit(i32::from(ran.is_err())) };
-    }
-    assert!(pid > 0, "fork failed: {}", std::io::Error::last_os_error());
-    Child { pid, report: report.to_owned() }
-}
-
-impl Child {
-    /// Waits for its end.
-    #[expect(unsafe_code, reason = "a child made by fork is what is tested")]
-    fn wait(self) {
-        let begun = Instant::now();
-        let mut status = 0;
-        // SAFETY: waits for, or kills, the child of this number, which nobody else waits for.
-        while unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } == 0 {
-            if begun.elapsed() > PATIENCE {
-                // SAFETY: as above.
-                unsafe {
-                    libc::kill(self.pid, libc::SIGKILL);
-                    libc::waitpid(self.pid, &raw mut status, 0);
-                }
-                panic!("the child hangs");
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let said = std::fs::read_to_string(&self.report).unwrap_or_default();
-        assert_eq!((status, said.as_str()), (0, "done"));
-    }
 }
 
 /// Everything that a program may hold of a database.
@@ -212,8 +159,8 @@ fn a_child_is_refused_everything_and_touches_no_file_while_its_parent_goes_on() 
     let _turn = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data");
-    let db = quiet(&path);
-    let held = Held::of(&db);
+    let mut handle = Some(quiet(&path));
+    let held = Held::of(handle.as_ref().unwrap());
     let before = contents(&path);
     // The child gets its copy by the fork, the parent goes on with the same.
     let mut held = Some(held);
@@ -223,11 +170,12 @@ fn a_child_is_refused_everything_and_touches_no_file_while_its_parent_goes_on() 
         assert_eq!(error.kind(), ErrorKind::Locked);
         assert_eq!(error.holder(), Some(std::os::unix::process::parent_id()), "{error}");
         // The last handle of the child.
-        drop(unowned(&db));
+        drop(handle.take());
     })
     .wait();
     assert!(contents(&path) == before, "the child wrote to a file");
 
+    let db = handle.expect("the parent has its handle");
     let Held { snapshot, pairs, mut scan, tx, users, .. } = held.expect("the parent has what it had");
     assert_eq!(Db::open(&path).expect_err("it is still open").kind(), ErrorKind::Locked);
     assert_eq!(db.space().unwrap().snapshots.len(), 2, "the snapshot and the transaction");
@@ -247,13 +195,6 @@ fn a_child_is_refused_everything_and_touches_no_file_while_its_parent_goes_on() 
     assert_eq!((db.len().unwrap(), db.keyspace("users").unwrap().len().unwrap()), (1001, 2));
     assert_eq!(db.get("k0500").unwrap().as_deref(), Some(&b"new"[..]));
     assert_sound(&db);
-}
-
-/// The handle itself, taken out of a reference: in a child that ends by `_exit` nobody drops the other one.
-#[expect(unsafe_code, reason = "a child owns what it was forked with")]
-fn unowned(db: &Db) -> Db {
-    // SAFETY: the child never returns to where the original lives; `_exit` runs no destructor.
-    unsafe { std::ptr::read(db) }
 }
 
 #[test]
@@ -291,7 +232,6 @@ fn children_forked_while_threads_write_merge_and_read_never_hang_and_the_parent_
             let mut held = Some(Held::of(&db));
             let child = fork(&dir.path().join(format!("report {round}")), || {
                 held.take().unwrap().try_everything();
-                drop(unowned(&db));
             });
             drop(held);
             child.wait();
@@ -315,7 +255,7 @@ fn a_child_that_lives_on_keeps_nobody_from_the_directory_and_may_open_it_itself_
     let _turn = alone();
     let dir = tempfile::tempdir().unwrap();
     let (path, other) = (dir.path().join("data"), dir.path().join("other"));
-    let db = quiet(&path);
+    let mut handle = Some(quiet(&path));
     let [may_go_on, has_own, may_open] = ["go on", "own", "open"].map(|sign| dir.path().join(sign));
     let begun = Instant::now();
     let child = fork(&dir.path().join("report"), || {
@@ -326,7 +266,7 @@ fn a_child_that_lives_on_keeps_nobody_from_the_directory_and_may_open_it_itself_
         };
         wait_for(&may_go_on);
         // The lock of the parent's second open is not the child's to release.
-        drop(unowned(&db));
+        drop(handle.take());
         assert_eq!(Db::open(&path).expect_err("the parent has it again").kind(), ErrorKind::Locked);
         let own = Db::open(&other).unwrap();
         own.put("by", "the child").unwrap();
@@ -339,8 +279,7 @@ fn a_child_that_lives_on_keeps_nobody_from_the_directory_and_may_open_it_itself_
         db.put("again", "by the child").unwrap();
         db.close().unwrap();
     });
-    db.close().unwrap();
-    drop(db);
+    handle.take().unwrap().close().unwrap();
     let db = Db::open(&path).unwrap();
     std::fs::write(&may_go_on, "").unwrap();
     db.put("again", "by the parent").unwrap();

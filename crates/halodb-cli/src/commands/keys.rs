@@ -18,6 +18,14 @@ use std::path::Path;
 pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()> {
     let keys = session.writing()?;
     let value = value(put, &session.stdin)?;
+    match keys.put_with(bytes(&put.key), &value, &options(put))? {
+        Some(commit) => done(session, commit, format),
+        None => Err(unmet(put)),
+    }
+}
+
+/// What the options of a `put` ask for.
+pub(crate) fn options(put: &Put) -> WriteOptions {
     let mut options = WriteOptions::default();
     options.condition = match (put.if_absent, put.if_present) {
         (true, _) => Condition::IfAbsent,
@@ -25,11 +33,12 @@ pub(crate) fn put(session: &mut Session, put: &Put, format: Format) -> Result<()
         _ => Condition::Always,
     };
     options.ttl = put.ttl.map_or(Ttl::Never, Ttl::After);
-    match keys.put_with(bytes(&put.key), &value, &options)? {
-        Some(commit) => done(session, commit, format),
-        None if put.if_absent => Err(Failure::answer("exists", "(exists)")),
-        None => Err(not_found()),
-    }
+    options
+}
+
+/// The answer to a `put` whose condition does not hold.
+pub(crate) fn unmet(put: &Put) -> Failure {
+    if put.if_absent { Failure::answer("exists", "(exists)") } else { not_found() }
 }
 
 /// `get KEY`: writes the value.

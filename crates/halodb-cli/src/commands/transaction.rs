@@ -5,12 +5,12 @@
 
 use super::browse::{self, Span};
 use super::keys::{self, not_found};
-use super::revise;
+use super::{revise, ttl};
 use crate::args::{Command, Count, Delete, Get, List, Mget, Put, Scan};
 use crate::failure::{Failure, Result};
 use crate::output::{Columns, Format, Rows};
 use crate::session::{Front, Session, bytes};
-use halodb::Transaction;
+use halodb::{Transaction, Ttl};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -46,13 +46,23 @@ fn taken(session: &mut Session) -> Result<Transaction> {
 /// Runs a command on data in the open transaction; `None`: the command has nothing to do with data.
 pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> Option<Result<()>> {
     let done = match command {
-        Command::Put(put) if put.ttl.is_some() => return Some(Err(without_expiry())),
-        Command::Expire(_) | Command::Ttl(_) | Command::Persist(_) => return Some(Err(without_expiry())),
         Command::Import(_) | Command::Export(_) | Command::Drop(_) => {
             let what = "this command does not take part in transactions";
             return Some(Err(Failure::usage(what).with_hint("`commit` or `rollback` first")));
         }
         Command::Put(put) => within(session, |session, tx| self::put(session, tx, put, format)),
+        Command::Expire(expire) => within(session, |session, tx| {
+            let is_there = tx.expire(bytes(&expire.key), Ttl::After(expire.after))?;
+            ttl::changed(session, is_there, format)
+        }),
+        Command::Persist(persist) => within(session, |session, tx| {
+            let is_there = tx.expire(bytes(&persist.key), Ttl::Never)?;
+            ttl::changed(session, is_there, format)
+        }),
+        Command::Ttl(of) => within(session, |session, tx| {
+            let state = tx.ttl(bytes(&of.key))?;
+            ttl::show(session, state, format)
+        }),
         Command::Get(get) => within(session, |session, tx| self::get(session, tx, get, format)),
         Command::Mget(mget) => within(session, |session, tx| self::mget(session, tx, mget, format)),
         Command::Delete(delete) => within(session, |session, tx| self::delete(session, tx, delete)),
@@ -66,12 +76,11 @@ pub(crate) fn run(session: &mut Session, command: &Command, format: Format) -> O
         Command::Count(count) => within(session, |session, tx| self::count(session, tx, count)),
         Command::Len => within(session, |session, tx| session.out.line(tx.len()?.to_string())),
         Command::Rank(rank) => within(session, |session, tx| {
-            let below = tx.count(..bytes(&rank.key))?;
+            let below = tx.rank(bytes(&rank.key))?;
             session.out.line(below.to_string())
         }),
         Command::Nth(nth) => within(session, |session, tx| {
-            let number = usize::try_from(nth.number).unwrap_or(usize::MAX);
-            let pair = tx.iter().nth(number).transpose()?;
+            let pair = tx.nth(nth.number)?;
             let mut rows = Rows::new(&mut session.out, format, Columns::Pairs)?;
             if let Some((key, value)) = &pair {
                 rows.row(key, value)?;
@@ -131,22 +140,12 @@ fn within(session: &mut Session, act: impl FnOnce(&mut Session, &mut Transaction
     done
 }
 
-/// A time to live would be lost.
-fn without_expiry() -> Failure {
-    Failure::usage("a transaction neither sets nor shows times to live").with_hint("`commit` or `rollback` first")
-}
-
 fn put(session: &mut Session, tx: &mut Transaction, put: &Put, format: Format) -> Result<()> {
-    let key = bytes(&put.key);
     let value = keys::value(put, &session.stdin)?;
-    if put.if_absent && tx.contains(key)? {
-        return Err(Failure::answer("exists", "(exists)"));
+    match tx.put_with(bytes(&put.key), &value, &keys::options(put))? {
+        true => keys::ok(session, format),
+        false => Err(keys::unmet(put)),
     }
-    if put.if_present && !tx.contains(key)? {
-        return Err(not_found());
-    }
-    tx.put(key, &value)?;
-    keys::ok(session, format)
 }
 
 fn get(session: &mut Session, tx: &mut Transaction, get: &Get, format: Format) -> Result<()> {
@@ -168,11 +167,12 @@ fn get(session: &mut Session, tx: &mut Transaction, get: &Get, format: Format) -
 }
 
 fn mget(session: &mut Session, tx: &mut Transaction, mget: &Mget, format: Format) -> Result<()> {
+    let values = tx.multi_get(mget.keys.iter().map(|key| bytes(key)))?;
     let mut rows = Rows::new(&mut session.out, format, Columns::Pairs)?;
     let mut missing = 0;
-    for key in &mget.keys {
-        match tx.get(bytes(key))? {
-            Some(value) => rows.row(bytes(key), &value)?,
+    for (key, value) in mget.keys.iter().zip(&values) {
+        match value {
+            Some(value) => rows.row(bytes(key), value)?,
             None => missing += 1,
         }
     }

@@ -20,7 +20,13 @@ pub(crate) fn persist(session: &mut Session, persist: &Persist, format: Format) 
 
 /// `ttl KEY`: writes how long the key will live.
 pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<()> {
-    let left = match session.reading()?.ttl(bytes(&ttl.key))? {
+    let state = session.reading()?.ttl(bytes(&ttl.key))?;
+    show(session, state, format)
+}
+
+/// The answer of `ttl`, of a transaction as well.
+pub(crate) fn show(session: &mut Session, state: TtlState, format: Format) -> Result<()> {
+    let left = match state {
         TtlState::Missing => return Err(not_found()),
         TtlState::Never => None,
         TtlState::In(left) => Some(left),
@@ -34,8 +40,11 @@ pub(crate) fn ttl(session: &mut Session, ttl: &TtlOf, format: Format) -> Result<
 
 fn change(session: &mut Session, key: &[u8], ttl: Ttl, format: Format) -> Result<()> {
     // A key that is to be there already creates no keyspace.
-    if !session.reading()?.expire(key, ttl)? {
-        return Err(not_found());
-    }
-    ok(session, format)
+    let is_there = session.reading()?.expire(key, ttl)?;
+    changed(session, is_there, format)
+}
+
+/// The answer of `expire` and `persist`, of a transaction as well.
+pub(crate) fn changed(session: &mut Session, is_there: bool, format: Format) -> Result<()> {
+    if is_there { ok(session, format) } else { Err(not_found()) }
 }
