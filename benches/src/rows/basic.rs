@@ -158,7 +158,7 @@ fn overwrites(engine: &dyn Engine, model: &mut Model, count: u64) -> Result<f64>
 }
 
 /// Microseconds of one call.
-pub(super) fn len(engine: &dyn Engine, model: &Model) -> Result<f64> {
+fn len(engine: &dyn Engine, model: &Model) -> Result<f64> {
     let expected = model.len();
     let start = Instant::now();
     let mut calls = 0;
