@@ -35,11 +35,9 @@ fn options() -> Options {
     options
 }
 
-fn open(disk: &SimVfs, large_bytes: Option<u64>) -> PartitionSet {
-    let mut options = options();
-    options.large_bytes = large_bytes;
+fn open(disk: &SimVfs) -> PartitionSet {
     let entropy = Entropy { uuid: *b"the model's base", incarnation: 1, hash_seed: 99 };
-    PartitionSet::open(Arc::new(disk.clone()), Path::new("db"), options, entropy, 0).expect("a sound disk").0
+    PartitionSet::open(Arc::new(disk.clone()), Path::new("db"), options(), entropy, 0).expect("a sound disk").0
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -118,9 +116,9 @@ fn transfer(set: &PartitionSet) -> Lsn {
     }
 }
 
-fn bank(large_bytes: Option<u64>) {
+fn bank() {
     let disk = SimVfs::new();
-    let set = Arc::new(open(&disk, large_bytes));
+    let set = Arc::new(open(&disk));
     let mut batch = Batch::new();
     (0..ACCOUNTS).for_each(|number| put(&mut batch, number, START));
     commit(&set, &batch, &[], Durability::Sync);
@@ -176,16 +174,10 @@ fn bank(large_bytes: Option<u64>) {
     assert!(findings.is_empty(), "{findings:?}");
     set.close(0).expect("a sound disk");
     drop(set);
-    assert_eq!(sum(&open(&disk, large_bytes).snapshot()), total);
+    assert_eq!(sum(&open(&disk).snapshot()), total);
 }
 
 #[test]
 fn money_is_neither_made_nor_lost_in_any_schedule() {
-    explore("bank", || bank(None));
-}
-
-#[test]
-fn money_is_neither_made_nor_lost_by_large_commits_in_any_schedule() {
-    // A transfer takes a thousand bytes: parts, and a layer for each partition.
-    explore("bank-large", || bank(Some(600)));
+    explore("bank", bank);
 }
