@@ -32,6 +32,7 @@ const GET_MERGED: &str = "tree: random reads after these transactions";
 const HALF: &str = "tree: removal of half in one transaction";
 const COMPACTED: &str = "tree: size after removal and compaction";
 const BESIDE: &str = "tree: random reads beside transactions of 10,000 random keys";
+const FOUR_BESIDE: &str = "tree: random reads, 4 threads, beside transactions of 10,000 random keys";
 const LOAD: &str = "tree: random load in one transaction";
 const GET_LOADED: &str = "tree: random reads, loaded in random order";
 const RANGES_LOADED: &str = "tree: seek + 10, loaded in random order";
@@ -64,6 +65,7 @@ pub(super) fn group() -> Group {
         RowSpec::rate(HALF, Bound::Cpu),
         RowSpec::cost(COMPACTED, Unit::Bytes, Bound::Size),
         RowSpec::rate(BESIDE, Bound::Cpu),
+        RowSpec::rate(FOUR_BESIDE, Bound::Cpu),
         RowSpec::rate(LOAD, Bound::Cpu),
         RowSpec::rate(GET_LOADED, Bound::Cpu),
         RowSpec::rate(RANGES_LOADED, Bound::Cpu),
@@ -147,7 +149,9 @@ fn appended(run: &mut Run<'_>) -> Result<()> {
         tally.check("a scan after the compaction", content.expected((1..count + more).step_by(2)))?;
         Ok(disk_bytes(&dir)? as f64)
     });
-    run.measure(BESIDE, || reads_beside_merges(&*engine, &content, count + more));
+    let new = |times: u64| count + more + times * BESIDE_MERGES * MERGE_KEYS;
+    run.measure(BESIDE, || reads_beside_merges(&*engine, &content, count + more, new(0), 1));
+    run.measure(FOUR_BESIDE, || reads_beside_merges(&*engine, &content, count + more, new(1), 4));
     engine.close()?;
     Ok(std::fs::remove_dir_all(&dir)?)
 }
@@ -262,9 +266,16 @@ fn threads(engine: &dyn Engine, content: &Content, threads: u64) -> Result<f64> 
     })
 }
 
-/// Reads a second of one thread, of keys that stay, while another one puts new keys from `first_new` on, a durable transaction
-/// after another. A reader that began before does not stop the writer, so readers are renewed every few reads.
-fn reads_beside_merges(engine: &dyn Engine, content: &Content, first_new: u64) -> Result<f64> {
+/// Reads a second of some threads together, of those of the first `count` keys that have stayed, while another one puts new keys
+/// from `first_new` on, a durable transaction after another. A reader that began before does not stop the writer, so readers
+/// are renewed every few reads.
+fn reads_beside_merges(
+    engine: &dyn Engine,
+    content: &Content,
+    count: u64,
+    first_new: u64,
+    readers: u64,
+) -> Result<f64> {
     let written = AtomicBool::new(false);
     let write = || -> Result<()> {
         let start = Instant::now();
@@ -278,26 +289,37 @@ fn reads_beside_merges(engine: &dyn Engine, content: &Content, first_new: u64) -
         Ok(())
     };
     // The odd ones are those that the removal of half has left.
-    let index = |step| 2 * pick(1, 9, step, first_new / 2) + 1;
+    let index = |reader: u64, step: u64| 2 * pick(1, 900 + reader, step, count / 2) + 1;
+    let read = |number: u64| -> Result<(u64, Tally)> {
+        let (mut tally, mut done) = (Tally::default(), 0);
+        while !written.load(Ordering::Acquire) {
+            let mut reader = engine.reader()?;
+            for step in done..done + READS_OF_A_VERSION {
+                reader.get(&content.key(index(number, step)), &mut |value| tally.add(value))?;
+            }
+            done += READS_OF_A_VERSION;
+        }
+        Ok((done, tally))
+    };
     std::thread::scope(|scope| {
+        let start = Instant::now();
         let writing = scope.spawn(|| {
             let done = write();
             written.store(true, Ordering::Release);
             done
         });
-        let start = Instant::now();
-        let (mut tally, mut done) = (Tally::default(), 0);
-        while !written.load(Ordering::Acquire) {
-            let mut reader = engine.reader()?;
-            for step in done..done + READS_OF_A_VERSION {
-                reader.get(&content.key(index(step)), &mut |value| tally.add(value))?;
-            }
-            done += READS_OF_A_VERSION;
-        }
+        let read = &read;
+        let reading: Vec<_> = (0..readers).map(|number| scope.spawn(move || read(number))).collect();
+        let answers: Vec<_> = reading.into_iter().map(|reader| reader.join()).collect();
         let time = start.elapsed();
         writing.join().map_err(|_| Problem::Failed("the writer panicked".into()))??;
-        tally.check("reads beside transactions", content.expected((0..done).map(index)))?;
-        Ok(rate(done, time))
+        let mut reads = 0;
+        for (number, answer) in (0..).zip(answers) {
+            let (done, tally) = answer.map_err(|_| Problem::Failed("a reader panicked".into()))??;
+            tally.check("reads beside transactions", content.expected((0..done).map(|step| index(number, step))))?;
+            reads += done;
+        }
+        Ok(rate(reads, time))
     })
 }
 

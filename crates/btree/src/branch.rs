@@ -28,6 +28,7 @@ use crate::bytes::{common_prefix_len, head8, head8_bytes, padded, u16_at, u32_at
 use crate::error::Decoded;
 use crate::expiry::{Bounds, Column, Expiry, MAX_COLUMN_LEN};
 use crate::fields;
+use crate::guess::{self, Guess};
 use crate::overflow::Overflow;
 use crate::page::{body_len, max_key_len};
 use halodb_pager::inspect::Field;
@@ -92,6 +93,9 @@ pub(crate) fn fixed_len(n: usize, prefix: usize, expiries: Bounds) -> usize {
     let separators = n.saturating_sub(1) * (HEAD_LEN + SLOT_LEN);
     HEADER_LEN + padded(prefix, PREFIX_ALIGN) + n * CHILD_LEN + separators + expiries.column_len(n)
 }
+
+/// Children on both sides of a guess that are asked for with it.
+const CHILDREN_NEAR: usize = 2;
 
 /// Bytes a separator of `len` bytes takes beyond its head.
 pub(crate) fn rest_len(len: usize, prefix: usize) -> usize {
@@ -301,6 +305,21 @@ impl<'a> Branch<'a> {
     /// The child whose range holds `key`: the number of separators not above it.
     #[inline(always)]
     pub(crate) fn find(&self, key: &[u8]) -> Decoded<usize> {
+        self.find_by(key, |head| self.lower_head(head))
+    }
+
+    /// As [`Branch::find`], for a key whose child is expected near this one.
+    #[inline(always)]
+    pub(crate) fn find_near(&self, key: &[u8], near: usize) -> Decoded<usize> {
+        self.find_by(key, |head| {
+            let found = guess::lower_near(self.heads.len(), near, head, |i| self.head(i));
+            found.unwrap_or_else(|| self.lower_head(head))
+        })
+    }
+
+    /// `lower` says how many heads are below a head.
+    #[inline(always)]
+    fn find_by(&self, key: &[u8], lower: impl FnOnce(u64) -> usize) -> Decoded<usize> {
         let shared = self.prefix.len().min(key.len());
         let suffix = match key[..shared].cmp(self.prefix) {
             Ordering::Equal => &key[shared..],
@@ -308,7 +327,7 @@ impl<'a> Branch<'a> {
             Ordering::Greater => return Ok(self.heads.len()),
         };
         let head = head8(suffix);
-        let mut low = self.lower_head(head);
+        let mut low = lower(head);
         if self.heads.get(low).is_none_or(|h| u64::from_le_bytes(*h) != head) {
             return Ok(low);
         }
@@ -324,15 +343,28 @@ impl<'a> Branch<'a> {
         Ok(low)
     }
 
-    /// About which part of the keys of child `i`, in 65,536ths, lies before `key`, if keys are spread evenly between the
-    /// separators around it. A guess; `None` where there is nothing to guess from.
+    /// Where `key` is to be expected in child `i`, from the separators around that. `None` where there is nothing to guess from.
     #[inline]
-    pub(crate) fn part_before(&self, i: usize, key: &[u8]) -> Option<usize> {
+    pub(crate) fn guess(&self, i: usize, key: &[u8]) -> Option<Guess> {
         let (from, to) = (self.heads.get(i.checked_sub(1)?)?, self.heads.get(i)?);
-        let (from, to) = (u64::from_le_bytes(*from), u64::from_le_bytes(*to));
         let head = head8(key.get(self.prefix.len()..)?);
-        let unit = to.checked_sub(from)? >> 16;
-        Some((head.checked_sub(from)?.checked_div(unit)? as usize).min(65_535))
+        Guess::between(u64::from_le_bytes(*from), u64::from_le_bytes(*to), head, self.prefix.len())
+    }
+
+    /// The child that a guess amounts to.
+    #[inline]
+    pub(crate) fn near(&self, guess: Guess) -> usize {
+        guess.of(self.children.len())
+    }
+
+    /// Where the bytes are that a search near a child reads: the heads, from and to, and the children.
+    #[inline]
+    pub(crate) fn spans_near(&self, near: usize) -> [(usize, usize); 2] {
+        let heads_at = HEADER_LEN + padded(self.prefix.len(), PREFIX_ALIGN);
+        let children_at = heads_at + HEAD_LEN * self.heads.len();
+        let span =
+            |at: usize, len: usize, reach: usize| (at + len * near.saturating_sub(reach), at + len * (near + reach));
+        [span(heads_at, HEAD_LEN, guess::REACH), span(children_at, CHILD_LEN, CHILDREN_NEAR)]
     }
 
     /// Orders separator `i` against a suffix with the same head.

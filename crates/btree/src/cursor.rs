@@ -14,8 +14,9 @@
 use crate::branch::Branch;
 use crate::error::Result;
 use crate::expiry::Expiry;
+use crate::guess::Guess;
 use crate::leaf::{Layout, Leaf, Record, Span};
-use crate::tree::Tree;
+use crate::tree::{Tree, begin_search};
 use halodb_pager::{PageRef, Proof};
 
 /// A position in a tree. On no key before the first move, and past either end.
@@ -43,7 +44,7 @@ enum Seek {
     /// There is none, or the tree is empty.
     None,
     /// This page comes next.
-    At { page: PageRef, level: u8 },
+    At { page: PageRef, level: u8, guess: Option<Guess> },
     /// The first entry of a leaf that is not below the key, and whether it has that key.
     Found { leaf: Held, index: usize, is_key: bool },
 }
@@ -188,7 +189,7 @@ impl Cursor {
         self.entry = None;
         self.path.clear();
         self.seek = match self.tree.top() {
-            Some((page, level)) => Seek::At { page, level },
+            Some((page, level)) => Seek::At { page, level, guess: None },
             None => Seek::None,
         };
     }
@@ -198,23 +199,24 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     pub fn approach(&mut self, key: &[u8]) -> Result<bool> {
-        let Seek::At { page: at, level } = self.seek else { return Ok(false) };
+        let Seek::At { page: at, level, guess } = self.seek else { return Ok(false) };
         if level == 0 {
             return Ok(false);
         }
         self.seek = Seek::None;
         let (branch, proof) = self.tree.proven_branch(at, level)?;
-        let index = self.tree.decoded(at, branch.find(key))?;
+        let index = self.tree.find_child(at, &branch, key, guess)?;
         let child = self.tree.child(at, &branch, index)?;
+        let guess = branch.guess(index, key);
         self.path.push(Step { branch: proof, level, index });
         match level {
             1 => {
-                self.tree.prefetch_leaf(child.at, child.entries);
-                self.tree.prefetch_guess(&branch, index, &child, key);
+                self.tree.prefetch_leaf(child.at, child.entries, guess);
+                self.tree.prefetch_guess(child.at, child.entries, guess);
             }
             _ => self.tree.prefetch_branch(&child),
         }
-        self.seek = Seek::At { page: child.at, level: level - 1 };
+        self.seek = Seek::At { page: child.at, level: level - 1, guess };
         Ok(level > 1)
     }
 
@@ -223,10 +225,13 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek_first`].
     pub fn aim(&mut self, key: &[u8]) -> Result<()> {
-        let Seek::At { page: at, level: 0 } = self.seek else { return Ok(()) };
+        let Seek::At { page: at, level: 0, guess } = self.seek else { return Ok(()) };
         self.seek = Seek::None;
         let (leaf, page) = self.tree.proven_leaf(at)?;
-        let (index, is_key) = self.tree.decoded(at, leaf.search(key))?;
+        let (index, is_key) = match begin_search(&leaf, key, guess) {
+            Ok((suffix, low)) => self.tree.decoded(at, leaf.search_tied(suffix, low))?,
+            Err(index) => (index, false),
+        };
         let layout = leaf.layout();
         if let Some(offset) = layout.offset(self.tree.body_again(page)?, index.min(layout.len() - 1)) {
             self.tree.prefetch_records(at, offset, RECORDS_LEN);
@@ -380,7 +385,7 @@ impl Cursor {
                 let asks_ahead = self.asks_ahead || direction == Direction::Back;
                 if let (0, true, Some(after)) = (level, asks_ahead, after) {
                     let after = self.tree.child(at, &branch, after)?;
-                    self.tree.prefetch_leaf(after.at, after.entries);
+                    self.tree.prefetch_leaf(after.at, after.entries, None);
                 }
                 return self.descend_edge(child, level, direction);
             }

@@ -36,6 +36,7 @@ mod fields;
 mod filter;
 #[cfg(test)]
 mod golden;
+mod guess;
 pub mod inspect;
 mod leaf;
 mod merge;

@@ -6,8 +6,9 @@
 
 use crate::error::Result;
 use crate::expiry::Expiry;
+use crate::guess::{self, BRANCHES, Guess};
 use crate::recent;
-use crate::tree::{RECORD_LEN, Tree};
+use crate::tree::{RECORD_LEN, Tree, begin_search};
 use halodb_pager::{PageId, PageRef, Stamp};
 
 /// Lookups that go down together: more than a processor core has requests to memory under way, few enough that what they
@@ -72,12 +73,26 @@ impl Tree {
         let Some((root, top)) = self.top() else { return Ok(()) };
         let mut lanes = [Lane { at: root, ..Lane::default() }; GROUP];
         for level in (1..=top).rev() {
+            for lane in &lanes[..keys.len()] {
+                let branch = self.branch(lane.at, level)?;
+                if let Some(near) = guess::trusted(&BRANCHES, lane.guess.map(|guess| branch.near(guess))) {
+                    self.prefetch_children(lane.at, &branch, near);
+                }
+            }
             for (key, lane) in keys.iter().zip(&mut lanes) {
                 let branch = self.branch(lane.at, level)?;
-                let index = self.decoded(lane.at, branch.find(key_of(key)))?;
+                let key = key_of(key);
+                let index = self.find_child(lane.at, &branch, key, lane.guess)?;
                 let child = self.decoded(lane.at, branch.child(index))?;
-                *lane =
-                    Lane { at: child.at, entries: child.entries, filters: branch.filter(), index, is_denied: false };
+                let guess = branch.guess(index, key);
+                *lane = Lane {
+                    at: child.at,
+                    entries: child.entries,
+                    guess,
+                    filters: branch.filter(),
+                    index,
+                    is_denied: false,
+                };
                 if level > 1 {
                     self.prefetch_branch(&child);
                 }
@@ -91,13 +106,13 @@ impl Tree {
                     recent::note(false);
                     lane.is_denied = true;
                 } else {
-                    self.prefetch_leaf(lane.at, lane.entries);
+                    self.prefetch_leaf(lane.at, lane.entries, lane.guess);
                 }
             }
         }
         for (key, lane) in keys.iter().zip(&mut lanes).filter(|(_, lane)| !lane.is_denied) {
             let leaf = self.leaf(lane.at)?;
-            match leaf.begin_search(key_of(key)) {
+            match begin_search(&leaf, key_of(key), lane.guess) {
                 Ok((_, low)) => {
                     lane.index = low;
                     if let Some(offset) = leaf.offset(low) {
@@ -132,6 +147,8 @@ struct Lane {
     at: PageRef,
     /// Entries below it.
     entries: u64,
+    /// Where in it the key is to be expected.
+    guess: Option<Guess>,
     /// Where the filters of the leaves below the last branch are.
     filters: Option<PageRef>,
     /// The page's number in that branch; in its leaf, the first entry with the key's head or above.
@@ -143,6 +160,6 @@ struct Lane {
 impl Default for Lane {
     fn default() -> Self {
         let at = PageRef { id: PageId(0), stamp: Stamp::from_raw(0), pages: 1 };
-        Lane { at, entries: 0, filters: None, index: 0, is_denied: false }
+        Lane { at, entries: 0, guess: None, filters: None, index: 0, is_denied: false }
     }
 }

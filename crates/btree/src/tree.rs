@@ -13,6 +13,7 @@ use crate::bytes::u64_at;
 use crate::error::{Decoded, Error, Result};
 use crate::expiry::Expiry;
 use crate::filter::Filters;
+use crate::guess::{self, BRANCHES, Guess, LEAVES};
 use crate::leaf::{self, Leaf, Place, Record};
 use crate::overflow::{self, OverflowRef};
 use crate::page::{BRANCH, FILTER, LEAF, OVERFLOW};
@@ -51,7 +52,11 @@ const MAX_HEIGHT: u8 = 64;
 const PREFETCH_LEN: usize = 512;
 
 /// Bytes asked for of the record that a lookup likely ends at: whoever gets a value mostly reads it to its end.
-pub(crate) const RECORD_LEN: usize = 256;
+pub(crate) const RECORD_LEN: usize = 192;
+
+/// Bytes of a leaf around the place where a record is expected that are asked for, and how many of them lie before it.
+const GUESS_LEN: usize = 512;
+const GUESS_BEFORE: usize = 192;
 
 /// The root to commit for a tree of `len` entries and `height` levels.
 pub(crate) fn make_root(page: PageRef, len: u64, height: u8) -> Root {
@@ -210,23 +215,25 @@ impl Tree {
         read: impl FnOnce(PageRef, &Leaf<'t>, usize) -> Result<R>,
     ) -> Result<Option<R>> {
         let Some((mut at, mut level)) = self.top() else { return Ok(None) };
+        let mut guess = None;
         while level > 0 {
             let branch = self.branch(at, level)?;
-            let index = self.decoded(at, branch.find(key))?;
+            let index = self.find_child(at, &branch, key, guess)?;
             let child = self.decoded(at, branch.child(index))?;
+            if level == 1 && recent::filters_pay() && self.denied(branch.filter(), index, child.at, &hash) {
+                recent::note(false);
+                return Ok(None);
+            }
+            guess = branch.guess(index, key);
             if level == 1 {
-                if recent::filters_pay() && self.denied(branch.filter(), index, child.at, &hash) {
-                    recent::note(false);
-                    return Ok(None);
-                }
-                self.prefetch_leaf(child.at, child.entries);
-                self.prefetch_guess(&branch, index, &child, key);
+                self.prefetch_leaf(child.at, child.entries, guess);
+                self.prefetch_guess(child.at, child.entries, guess);
             }
             at = child.at;
             level -= 1;
         }
         let leaf = self.leaf(at)?;
-        let (index, found) = match leaf.begin_search(key) {
+        let (index, found) = match begin_search(&leaf, key, guess) {
             Ok((suffix, low)) => {
                 if let Some(offset) = leaf.offset(low) {
                     self.prefetch_records(at, offset, RECORD_LEN);
@@ -286,22 +293,63 @@ impl Tree {
         )
     }
 
-    /// Lets a leaf's header and heads come into the cache while something else is looked at.
-    #[inline]
-    pub(crate) fn prefetch_leaf(&self, at: PageRef, entries: u64) {
-        let len = PAGE_HEADER_LEN + leaf::search_len(entries);
-        self.snapshot.prefetch(at, len.min(PREFETCH_LEN));
+    /// The child of the branch at `at` where `key` belongs, looked for where it is expected.
+    #[inline(always)]
+    pub(crate) fn find_child(
+        &self,
+        at: PageRef,
+        branch: &Branch<'_>,
+        key: &[u8],
+        guess: Option<Guess>,
+    ) -> Result<usize> {
+        let near = guess.map(|guess| branch.near(guess));
+        let found = match guess::trusted(&BRANCHES, near) {
+            Some(near) => {
+                self.prefetch_children(at, branch, near);
+                branch.find_near(key, near)
+            }
+            None => branch.find(key),
+        };
+        let found = self.decoded(at, found)?;
+        guess::note(&BRANCHES, near, found);
+        Ok(found)
     }
 
-    /// Lets a record near that of a key come into the cache: of the two memories that a leaf of 16 KiB takes, the search array's and the
-    /// record's, the second is asked for before the first is there. Where keys are spread evenly the guess is within a page of the
-    /// system mostly, and the processor has its address by the time it is needed.
+    /// Lets what a search near a child of the branch at `at` reads come into the cache.
     #[inline]
-    pub(crate) fn prefetch_guess(&self, branch: &Branch<'_>, index: usize, child: &Child, key: &[u8]) {
-        if let Some(part) = branch.part_before(index, key) {
-            let before = leaf::search_len(child.entries);
-            let room = (self.snapshot.page_size() as usize).saturating_sub(before + 128);
-            self.prefetch_records(child.at, before + ((room * part) >> 16), 64);
+    pub(crate) fn prefetch_children(&self, at: PageRef, branch: &Branch<'_>, near: usize) {
+        for (from, to) in branch.spans_near(near) {
+            self.snapshot.prefetch_part(at, PAGE_HEADER_LEN + from, to - from);
+        }
+    }
+
+    /// Lets what a search in a leaf reads of header and heads come into the cache while something else is looked at.
+    #[inline]
+    pub(crate) fn prefetch_leaf(&self, leaf: PageRef, entries: u64, guess: Option<Guess>) {
+        let near = guess.map(|guess| guess.of(saturated(entries)));
+        match guess.zip(guess::trusted(&LEAVES, near)) {
+            Some((guess, near)) => {
+                let (from, to) = leaf::span_near(near, usize::from(guess.prefix_len));
+                self.snapshot.prefetch(leaf, 1);
+                self.snapshot.prefetch_part(leaf, PAGE_HEADER_LEN + from, to - from);
+            }
+            None => {
+                let len = PAGE_HEADER_LEN + leaf::search_len(entries);
+                self.snapshot.prefetch(leaf, len.min(PREFETCH_LEN));
+            }
+        }
+    }
+
+    /// Lets the record of a key come into the cache, and what is around it: of the two memories that a leaf of 16 KiB takes, the
+    /// heads' and the record's, the second is asked for before the first is there.
+    #[inline]
+    pub(crate) fn prefetch_guess(&self, leaf: PageRef, entries: u64, guess: Option<Guess>) {
+        let near = guess.map(|guess| guess.of(saturated(entries)));
+        if let Some(guess) = guess.filter(|_| guess::trusted(&LEAVES, near).is_some()) {
+            let before = leaf::search_len(entries);
+            let room = (self.snapshot.page_size() as usize).saturating_sub(before + PAGE_HEADER_LEN);
+            let from = (before + guess.of(room)).saturating_sub(GUESS_BEFORE);
+            self.prefetch_records(leaf, from, GUESS_LEN);
         }
     }
 
@@ -389,4 +437,26 @@ impl Tree {
             what: what.into(),
         }
     }
+}
+
+/// [`Leaf::begin_search`], for a key that may be expected somewhere.
+#[inline(always)]
+pub(crate) fn begin_search<'k>(
+    leaf: &Leaf<'_>,
+    key: &'k [u8],
+    guess: Option<Guess>,
+) -> std::result::Result<(&'k [u8], usize), usize> {
+    let near = guess.map(|guess| guess.of(leaf.len()));
+    let begun = match guess::trusted(&LEAVES, near) {
+        Some(near) => leaf.begin_search_near(key, near),
+        None => leaf.begin_search(key),
+    };
+    if let Ok((_, low)) = begun {
+        guess::note(&LEAVES, near, low);
+    }
+    begun
+}
+
+fn saturated(entries: u64) -> usize {
+    usize::try_from(entries).unwrap_or(usize::MAX)
 }

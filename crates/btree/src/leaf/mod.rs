@@ -48,6 +48,7 @@ use crate::bytes::{head4, head4_bytes, padded, u16_at, u32_at, varint};
 use crate::error::Decoded;
 use crate::expiry::{Column, Expiry};
 use crate::fields;
+use crate::guess;
 use crate::overflow::{self, Overflow, OverflowRef};
 use halodb_pager::inspect::Field;
 use std::cmp::Ordering;
@@ -85,6 +86,13 @@ pub(crate) enum Place {
 /// is short.
 pub(crate) fn search_len(entries: u64) -> usize {
     HEADER_LEN + usize::try_from(entries).unwrap_or(usize::MAX).saturating_mul(HEAD_LEN + OFFSET_LEN)
+}
+
+/// The bytes of a body, from and to, that a search near an entry reads beside the header, if the prefix has this length.
+#[inline]
+pub(crate) fn span_near(near: usize, prefix_len: usize) -> (usize, usize) {
+    let heads_at = fixed_len(prefix_len);
+    (heads_at + HEAD_LEN * near.saturating_sub(guess::REACH), heads_at + HEAD_LEN * (near + guess::REACH))
 }
 
 /// Bytes before the heads.
@@ -435,6 +443,15 @@ impl<'a> Leaf<'a> {
     #[inline(always)]
     pub(crate) fn begin_search<'k>(&self, key: &'k [u8]) -> Result<(&'k [u8], usize), usize> {
         self.suffix(key).map(|suffix| (suffix, self.lower_head(head4(suffix))))
+    }
+
+    /// As [`Leaf::begin_search`], for a key that is expected near this entry.
+    #[inline(always)]
+    pub(crate) fn begin_search_near<'k>(&self, key: &'k [u8], near: usize) -> Result<(&'k [u8], usize), usize> {
+        let suffix = self.suffix(key)?;
+        let head = head4(suffix);
+        let found = guess::lower_near(self.heads.len(), near, head, |i| self.head(i));
+        Ok((suffix, found.unwrap_or_else(|| self.lower_head(head))))
     }
 
     #[inline(always)]
