@@ -12,11 +12,12 @@
 //! so no cycle of pages holds it. After an error it is on no key.
 
 use crate::branch::Branch;
+use crate::descent::begin_search;
 use crate::error::Result;
 use crate::expiry::Expiry;
 use crate::guess::Guess;
 use crate::leaf::{Layout, Leaf, Record, Span};
-use crate::tree::{Tree, begin_search};
+use crate::tree::Tree;
 use halodb_pager::{PageRef, Proof};
 
 /// A position in a tree. On no key before the first move, and past either end.

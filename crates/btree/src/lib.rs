@@ -17,7 +17,7 @@
 //! single key into a page.
 //!
 //! Reading the source: the page bodies first, each drawn in its file: `leaf`, `branch`, `overflow`, `filter`, `expiry`; then
-//! `tree`, `multi`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`);
+//! `tree`, `descent`, `guess`, `multi`, `cursor` and `count` for reading; `merge/` for writing (`pack`, the packers, `output`, `walk`);
 //! `merge/compact` and `shrink` for files that become smaller; `check` for the invariants; [`inspect`] for single bodies
 //! of a tree that is damaged.
 
@@ -29,6 +29,7 @@ mod bytes;
 mod check;
 mod count;
 mod cursor;
+mod descent;
 mod error;
 mod expired;
 mod expiry;

@@ -4,11 +4,12 @@
 //! next before the first one reads it: the page below, then the record. So the waiting overlaps, whatever the order of the
 //! keys.
 
+use crate::descent::{RECORD_LEN, begin_search};
 use crate::error::Result;
 use crate::expiry::Expiry;
 use crate::guess::{self, BRANCHES, Guess};
 use crate::recent;
-use crate::tree::{RECORD_LEN, Tree, begin_search};
+use crate::tree::Tree;
 use halodb_pager::{PageId, PageRef, Stamp};
 
 /// Lookups that go down together: more than a processor core has requests to memory under way, few enough that what they
