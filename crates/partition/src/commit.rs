@@ -12,7 +12,7 @@ use crate::batch::{self, Op};
 use crate::set::{PartitionSet, Shared};
 use crate::snapshot::Snapshot;
 use crate::version::{Layer, SetVersion};
-use crate::{Batch, Error, ErrorKind, Result};
+use crate::{Batch, Result};
 use halodb_memtable::{Entry, Life, Memtable};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
@@ -337,35 +337,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet; takes note if it
-    /// is fuller than it should be by now.
-    pub(crate) fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
-        let current = self.versions.load();
-        for &partition in touched {
-            let part = &current.parts[partition];
-            if part.frozen.is_empty() {
-                continue;
-            }
-            let active_bytes = part.active.table.size_bytes();
-            if active_bytes >= self.freeze_bytes() {
-                self.counters.stalls.fetch_add(1, Ordering::Relaxed);
-                let what = format!("the memtable of partition {partition} is full and its merge is not finished");
-                return Err(Error::new(ErrorKind::Stalled, what));
-            }
-            if self.is_partition_ahead(partition, active_bytes) {
-                self.ahead.store(true, Ordering::Relaxed);
-            }
-        }
-        Ok(())
-    }
-
     /// In the section: freezes the full memtables among `touched`. False if one is full and cannot be frozen.
     pub(crate) fn freeze_full(&self, section: &mut Sequencer<'_>, touched: &[usize]) -> bool {
         let current = self.versions.load();
         for &partition in touched {
             let part = &current.parts[partition];
             if part.active.table.size_bytes() >= self.freeze_bytes() {
-                if !part.frozen.is_empty() {
+                if part.has_frozen_writes() {
                     return false;
                 }
                 self.freeze(section, partition);
