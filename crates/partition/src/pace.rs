@@ -113,24 +113,25 @@ impl Shared {
 
     /// Before a commit: refuses with `Stalled` if the active memtable of a partition is full and cannot be frozen, as one of small writes
     /// is frozen already; takes note if it is fuller than it should be by now.
+    #[inline]
     pub(crate) fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
-        let current = self.versions.load();
-        for &partition in touched {
-            let part = &current.parts[partition];
-            if !part.has_frozen_writes() {
-                continue;
-            }
-            let active_bytes = part.active.table.size_bytes();
-            if active_bytes >= self.freeze_bytes() {
-                self.counters.stalls.fetch_add(1, Ordering::Relaxed);
-                let what = format!("the memtable of partition {partition} is full and its merge is not finished");
-                return Err(Error::new(ErrorKind::Stalled, what));
-            }
-            if self.is_beyond_line(partition, part, active_bytes) {
-                self.ahead.store(true, Ordering::Relaxed);
-            }
-        }
-        Ok(())
+        let full = self.versions.peek(|current| {
+            touched.iter().copied().find(|&partition| {
+                let part = &current.parts[partition];
+                if !part.has_frozen_writes() {
+                    return false;
+                }
+                let active_bytes = part.active.table.size_bytes();
+                if self.is_beyond_line(partition, part, active_bytes) {
+                    self.ahead.store(true, Ordering::Relaxed);
+                }
+                active_bytes >= self.freeze_bytes()
+            })
+        });
+        let Some(partition) = full else { return Ok(()) };
+        self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+        let what = format!("the memtable of partition {partition} is full and its merge is not finished");
+        Err(Error::new(ErrorKind::Stalled, what))
     }
 }
 
