@@ -15,12 +15,17 @@
 //!
 //! What this file does not know: how payloads get into the log, and which partition a key belongs to.
 
+use crate::few::Few;
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const DELETE_RANGE: u8 = 3;
 const PUT_UNTIL: u8 = 4;
+
+/// Room in front of the entries for what a payload without range deletes begins with: 0, and their number.
+const HEAD: usize = 11;
 
 /// Writes that apply whole or not at all.
 ///
@@ -38,6 +43,8 @@ const PUT_UNTIL: u8 = 4;
 pub struct Batch {
     ranges: Vec<u8>,
     range_count: usize,
+    /// Empty, or [`HEAD`] bytes the last of which are the head of the payload, and the entries: so a payload that has entries
+    /// only is here as it is written.
     entries: Vec<u8>,
     entry_count: usize,
     /// Whether an entry that expires was ever put into it.
@@ -65,11 +72,34 @@ impl Batch {
 
     /// Sets a key. Copies both; lengths are checked at the commit.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.entries.reserve(key.len() + value.len() + 12);
-        self.entries.push(PUT);
+        self.begin(PUT, key.len() + value.len() + 12);
         put_bytes(&mut self.entries, key);
         put_bytes(&mut self.entries, value);
+    }
+
+    /// Begins an entry of `len` bytes, about.
+    fn begin(&mut self, kind: u8, len: usize) {
+        if self.entries.is_empty() {
+            if self.entries.capacity() == 0 {
+                self.entries = Vec::with_capacity(HEAD + len);
+            }
+            self.entries.extend_from_slice(&[0; HEAD]);
+        }
+        self.entries.reserve(len);
         self.entry_count += 1;
+        let mut rest = self.entry_count;
+        let number = HEAD - varint_len(self.entry_count);
+        for byte in &mut self.entries[number..HEAD] {
+            *byte = rest as u8 | 0x80;
+            rest >>= 7;
+        }
+        self.entries[HEAD - 1] &= 0x7f;
+        self.entries.push(kind);
+    }
+
+    /// The entries, encoded.
+    fn body(&self) -> &[u8] {
+        self.entries.get(HEAD..).unwrap_or_default()
     }
 
     /// Sets a key until a time, in milliseconds since the epoch; 0: for ever. From that time on the key is absent, for every
@@ -78,12 +108,10 @@ impl Batch {
         if expires_at_ms == 0 {
             return self.put(key, value);
         }
-        self.entries.reserve(key.len() + value.len() + 20);
-        self.entries.push(PUT_UNTIL);
+        self.begin(PUT_UNTIL, key.len() + value.len() + 20);
         put_bytes(&mut self.entries, key);
         put_bytes(&mut self.entries, value);
         put_varint(&mut self.entries, expires_at_ms);
-        self.entry_count += 1;
         self.expires = true;
     }
 
@@ -94,9 +122,8 @@ impl Batch {
 
     /// Removes a key, whether or not it is there. Costs an entry in log and memtable either way.
     pub fn delete(&mut self, key: &[u8]) {
-        self.entries.push(DELETE);
+        self.begin(DELETE, key.len() + 6);
         put_bytes(&mut self.entries, key);
-        self.entry_count += 1;
     }
 
     /// Removes all keys in `[start, end)`, or from `start` on; an `end` not above `start` removes nothing.
@@ -107,7 +134,7 @@ impl Batch {
         let covers = |key: &[u8]| key >= start && end.is_none_or(|end| key < end);
         let earlier = std::mem::take(&mut self.entries);
         self.entry_count = 0;
-        let mut decoder = Decoder { bytes: &earlier };
+        let mut decoder = Decoder { bytes: earlier.get(HEAD..).unwrap_or_default() };
         while !decoder.bytes.is_empty() {
             match decoder.op().expect("a batch holds what it encoded itself") {
                 Op::Put(key, value) if !covers(key) => self.put(key, value),
@@ -150,19 +177,23 @@ impl Batch {
 
     /// Bytes of its payload in the log.
     pub fn len_bytes(&self) -> usize {
-        self.ranges.len() + self.entries.len() + varint_len(self.range_count) + varint_len(self.entry_count)
+        self.ranges.len() + self.body().len() + varint_len(self.range_count) + varint_len(self.entry_count)
     }
 
     /// The writes in the order in which they take effect.
-    pub(crate) fn ops(&self) -> Vec<Op<'_>> {
+    pub(crate) fn ops<'a>(&'a self) -> Few<Op<'a>> {
+        let decoded = |decoder: &mut Decoder<'a>| decoder.op().expect("a batch holds what it encoded itself");
+        if let (0, 1) = (self.range_count, self.entry_count) {
+            return Few::One(decoded(&mut Decoder { bytes: self.body() }));
+        }
         let mut ops = Vec::with_capacity(self.len());
-        for bytes in [&self.ranges, &self.entries] {
+        for bytes in [&self.ranges, self.body()] {
             let mut decoder = Decoder { bytes };
             while !decoder.bytes.is_empty() {
-                ops.push(decoder.op().expect("a batch holds what it encoded itself"));
+                ops.push(decoded(&mut decoder));
             }
         }
-        ops
+        Few::Many(ops)
     }
 
     /// Calls `each` for the writes in the order in which they take effect, without a list of them.
@@ -170,7 +201,7 @@ impl Batch {
         &self,
         mut each: impl FnMut(Op<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        for bytes in [&self.ranges, &self.entries] {
+        for bytes in [&self.ranges, self.body()] {
             let mut decoder = Decoder { bytes };
             while !decoder.bytes.is_empty() {
                 each(decoder.op().expect("a batch holds what it encoded itself"))?;
@@ -186,11 +217,16 @@ impl Batch {
         (self.range_count, self.entry_count, self.expires) = (0, 0, false);
     }
 
-    /// The payload of the commit record.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.len_bytes());
-        self.encode_to(&mut out);
-        out
+    /// The payload of the commit record; a copy only if there are range deletes in it, or nothing.
+    pub(crate) fn encode(&self) -> Cow<'_, [u8]> {
+        match self.entries.get(HEAD - 1 - varint_len(self.entry_count)..) {
+            Some(payload) if self.range_count == 0 => Cow::Borrowed(payload),
+            _ => {
+                let mut out = Vec::with_capacity(self.len_bytes());
+                self.encode_to(&mut out);
+                Cow::Owned(out)
+            }
+        }
     }
 
     /// As [`Batch::encode`], behind what is there.
@@ -198,7 +234,7 @@ impl Batch {
         put_varint(out, self.range_count as u64);
         out.extend_from_slice(&self.ranges);
         put_varint(out, self.entry_count as u64);
-        out.extend_from_slice(&self.entries);
+        out.extend_from_slice(self.body());
     }
 }
 
@@ -344,6 +380,33 @@ mod tests {
         let expected =
             [Op::DeleteRange(b"x", None), Op::Put(b"k", b"v"), Op::Delete(b"d"), Op::PutUntil(b"t", b"v", 300)];
         assert_eq!(decode(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_payload_that_is_lent_is_the_one_that_would_be_copied() {
+        let mut batch = Batch::new();
+        for round in 0..2 {
+            for n in 0..16_400usize {
+                // Its length changes where one more byte is needed for the number of entries.
+                if n < 300 || (16_380..16_390).contains(&n) {
+                    let (lent, mut copied) = (batch.encode(), Vec::new());
+                    batch.encode_to(&mut copied);
+                    assert_eq!(*lent, copied, "{n} entries, round {round}");
+                    assert_eq!((lent.len(), matches!(lent, Cow::Borrowed(_))), (batch.len_bytes(), n > 0));
+                }
+                match n % 3 {
+                    0 => batch.put(b"k", b"v"),
+                    1 => batch.delete(b"k"),
+                    _ => batch.put_until(b"k", b"v", 300),
+                }
+            }
+            batch.clear();
+        }
+        batch.put(b"a", b"v");
+        batch.delete_range(b"", Some(b"b"));
+        assert_eq!(decode(&batch.encode()).unwrap(), [Op::DeleteRange(b"", Some(b"b"))]);
+        batch.put(b"a", b"v");
+        assert_eq!(decode(&batch.encode()).unwrap().len(), 2);
     }
 
     #[test]

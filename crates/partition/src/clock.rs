@@ -156,7 +156,7 @@ impl Shared {
             return Ok(());
         }
         let mark = now_ms.saturating_add(AHEAD_MS);
-        let mut payload = Some(Payload::new(Batch::new().encode()));
+        let mut payload = Some(Payload::new(Batch::new().encode().into_owned()));
         loop {
             let record = payload.as_ref().expect("until it is appended");
             self.wal.make_room(record.record_len()).map_err(|e| self.log_failed(e))?;

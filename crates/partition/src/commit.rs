@@ -9,10 +9,11 @@
 //! What this file does not do: it merges nothing. A writer that finds memory full is told so and waits elsewhere.
 
 use crate::batch::{self, Op};
+use crate::few::Few;
 use crate::set::{PartitionSet, Shared};
 use crate::snapshot::Snapshot;
 use crate::version::{Layer, SetVersion};
-use crate::{Batch, Error, ErrorKind, Result};
+use crate::{Batch, Result};
 use halodb_memtable::{Entry, Life, Memtable};
 use halodb_vfs::mutant;
 use halodb_wal::{Durability, Lsn, Payload, Sequencer};
@@ -63,9 +64,9 @@ enum Pin {
 /// A batch ready for the section: what goes where.
 pub(crate) struct Prepared<'b> {
     ranges: Vec<(&'b [u8], Option<&'b [u8]>)>,
-    entries: Vec<Routed<'b>>,
+    entries: Few<Routed<'b>>,
     /// Partitions that the batch writes to.
-    pub(crate) touched: Vec<usize>,
+    pub(crate) touched: Few<usize>,
 }
 
 impl PartitionSet {
@@ -150,11 +151,9 @@ impl PartitionSet {
         drop(ops);
         shared.begin_commit(batch.expires(), now_ms)?;
         let payload = Payload::new(batch.encode());
+        let mut is_prepared = false;
         loop {
             shared.reserve_memory(&prepared.touched)?;
-            if !batch.is_empty() {
-                shared.wal.make_room(payload.record_len()).map_err(|e| shared.log_failed(e))?;
-            }
             // Without a condition nothing is read, and nothing to be pinned for that.
             let snapshot = (!conditions.is_empty()).then(|| shared.snapshot());
             let mut present = Vec::with_capacity(conditions.len());
@@ -165,7 +164,12 @@ impl PartitionSet {
             }
             let mut section = shared.wal.sequence();
             shared.ensure_writable()?;
-            if !batch.is_empty() && !section.fits(&payload) {
+            // Mostly there is room. Else it is made outside; once more than what fits, ahead of whoever needs that.
+            let has_room = if is_prepared { section.fits(&payload) } else { section.has_room(&payload) };
+            if !batch.is_empty() && !has_room {
+                drop(section);
+                shared.wal.make_room(payload.record_len()).map_err(|e| shared.log_failed(e))?;
+                is_prepared = true;
                 continue;
             }
             let current = shared.versions.load();
@@ -184,10 +188,8 @@ impl PartitionSet {
                 shared.await_durable(judged.depends_on, level)?;
                 return Ok((Outcome::Committed(shared.snapshot().lsn()), None));
             }
-            if !shared.freeze_full(&mut section, &prepared.touched) {
-                continue;
-            }
-            let lsn = shared.append(&mut section, payload, &prepared, level, now_ms)?;
+            let Some(current) = shared.freeze_full(&mut section, current, &prepared.touched) else { continue };
+            let lsn = shared.append(&mut section, &current, payload, &prepared, level, now_ms)?;
             // The memtables have all that is older by now, visible or not.
             let before = (pin == Pin::Before).then(|| shared.just_before(lsn));
             drop(section);
@@ -203,27 +205,31 @@ impl PartitionSet {
 impl<'b> Prepared<'b> {
     pub(crate) fn new(shared: &Shared, ops: &[Op<'b>]) -> Self {
         let mut ranges = Vec::new();
-        let mut entries = Vec::with_capacity(ops.len());
-        let mut touched = vec![false; shared.partitions.len()];
-        for op in ops {
-            match *op {
-                Op::DeleteRange(start, end) => {
-                    ranges.push((start, end));
-                    touched.fill(true);
-                }
-                Op::Put(key, value) => {
-                    entries.push(Routed::new(shared, key, Entry::Value(value)));
-                }
-                Op::PutUntil(key, value, at_ms) => {
-                    entries.push(Routed::new(shared, key, Entry::Expiring(value, at_ms)));
-                }
-                Op::Delete(key) => entries.push(Routed::new(shared, key, Entry::Tombstone)),
+        let mut route = |op: &Op<'b>| match *op {
+            Op::DeleteRange(start, end) => {
+                ranges.push((start, end));
+                None
             }
-        }
-        for entry in &entries {
-            touched[entry.partition] = true;
-        }
-        let touched = touched.iter().enumerate().filter_map(|(i, &t)| t.then_some(i)).collect();
+            Op::Put(key, value) => Some(Routed::new(shared, key, Entry::Value(value))),
+            Op::PutUntil(key, value, at_ms) => Some(Routed::new(shared, key, Entry::Expiring(value, at_ms))),
+            Op::Delete(key) => Some(Routed::new(shared, key, Entry::Tombstone)),
+        };
+        let entries = match ops {
+            [op] => route(op).map_or(Few::Many(Vec::new()), Few::One),
+            ops => {
+                let mut entries = Vec::with_capacity(ops.len());
+                entries.extend(ops.iter().filter_map(route));
+                Few::Many(entries)
+            }
+        };
+        let touched = match &entries {
+            Few::One(entry) if ranges.is_empty() => Few::One(entry.partition),
+            entries => {
+                let mut touched = vec![!ranges.is_empty(); shared.partitions.len()];
+                entries.iter().for_each(|entry| touched[entry.partition] = true);
+                touched.iter().enumerate().filter_map(|(i, &t)| t.then_some(i)).collect()
+            }
+        };
         Self { ranges, entries, touched }
     }
 
@@ -234,7 +240,7 @@ impl<'b> Prepared<'b> {
                 part.active.table.delete_range(start, *end, lsn.0);
             }
         }
-        for &Routed { partition, hash, key, entry } in &self.entries {
+        for &Routed { partition, hash, key, entry } in self.entries.iter() {
             version.parts[partition].active.table.insert(hash, key, lsn.0, entry);
         }
     }
@@ -301,12 +307,14 @@ impl Shared {
         Snapshot::new(self.versions.load(), Lsn(lsn.0 - 1), self.clock.now_ms(), self.router)
     }
 
-    /// In the section: the record, and its entries, not yet visible.
+    /// In the section: the record, and its entries, not yet visible. `current` was the version at some moment in this section: the
+    /// active memtables change in none but this one.
     #[inline]
     pub(crate) fn append(
         &self,
         section: &mut Sequencer<'_>,
-        payload: Payload,
+        current: &SetVersion,
+        payload: Payload<'_>,
         prepared: &Prepared<'_>,
         level: Durability,
         now_ms: u64,
@@ -317,14 +325,14 @@ impl Shared {
         let lsn = section.append(payload, time_ms, level).map_err(|e| self.log_failed(e))?;
         self.touch();
         self.last_commit.store(lsn.0, Ordering::Release);
-        prepared.insert(&self.versions.load(), lsn);
+        prepared.insert(current, lsn);
         Ok(lsn)
     }
 
     /// After the section: when the partitions were last written to.
     #[inline]
     pub(crate) fn written(&self, prepared: &Prepared<'_>, now_ms: u64) {
-        for &partition in &prepared.touched {
+        for &partition in prepared.touched.iter() {
             self.partitions[partition].last_write_ms.store(now_ms, Ordering::Relaxed);
         }
     }
@@ -337,41 +345,25 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses with `Stalled` if a partition's active memtable is full and the one before it is not merged yet; takes note if it
-    /// is fuller than it should be by now.
-    pub(crate) fn reserve_memory(&self, touched: &[usize]) -> Result<()> {
-        let current = self.versions.load();
-        for &partition in touched {
-            let part = &current.parts[partition];
-            if part.frozen.is_empty() {
-                continue;
-            }
-            let active_bytes = part.active.table.size_bytes();
-            if active_bytes >= self.freeze_bytes() {
-                self.counters.stalls.fetch_add(1, Ordering::Relaxed);
-                let what = format!("the memtable of partition {partition} is full and its merge is not finished");
-                return Err(Error::new(ErrorKind::Stalled, what));
-            }
-            if self.is_partition_ahead(partition, active_bytes) {
-                self.ahead.store(true, Ordering::Relaxed);
-            }
+    /// In the section: freezes the full memtables among `touched`. The version afterwards; `None` if one is full and cannot be frozen.
+    #[inline]
+    pub(crate) fn freeze_full(
+        &self,
+        section: &mut Sequencer<'_>,
+        current: Arc<SetVersion>,
+        touched: &[usize],
+    ) -> Option<Arc<SetVersion>> {
+        let is_full = |partition: usize| current.parts[partition].active.table.size_bytes() >= self.freeze_bytes();
+        if !touched.iter().any(|&partition| is_full(partition)) {
+            return Some(current);
         }
-        Ok(())
-    }
-
-    /// In the section: freezes the full memtables among `touched`. False if one is full and cannot be frozen.
-    pub(crate) fn freeze_full(&self, section: &mut Sequencer<'_>, touched: &[usize]) -> bool {
-        let current = self.versions.load();
-        for &partition in touched {
-            let part = &current.parts[partition];
-            if part.active.table.size_bytes() >= self.freeze_bytes() {
-                if !part.frozen.is_empty() {
-                    return false;
-                }
-                self.freeze(section, partition);
+        for &partition in touched.iter().filter(|&&partition| is_full(partition)) {
+            if current.parts[partition].has_frozen_writes() {
+                return None;
             }
+            self.freeze(section, partition);
         }
-        true
+        Some(self.versions.load())
     }
 
     /// In the section, between two numbers: puts a new memtable in the place of the active one, if that holds anything.

@@ -333,7 +333,7 @@ impl Shared {
 
     /// In the section: the record that decides. It may be refused, so nothing is laid before; and it cannot settle before the
     /// section is left.
-    fn decide(&self, section: &mut Sequencer<'_>, commit: Payload, level: Durability, now_ms: u64) -> Result<Lsn> {
+    fn decide(&self, section: &mut Sequencer<'_>, commit: Payload<'_>, level: Durability, now_ms: u64) -> Result<Lsn> {
         let time_ms = self.clock.of_record(now_ms);
         let lsn = section.append_as(RecordKind::PartCommit, commit, time_ms, level).map_err(|e| self.log_failed(e))?;
         self.touch();

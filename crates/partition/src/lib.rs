@@ -60,6 +60,7 @@ mod directory;
 mod doctor;
 mod error;
 mod evidence;
+mod few;
 #[cfg(test)]
 mod golden;
 mod inspect;

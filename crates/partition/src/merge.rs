@@ -93,6 +93,7 @@ impl Shared {
             if finished {
                 self.evidence.keep(partition, layer, self.evidence_bytes());
             }
+            let mut is_waited_for = false;
             self.versions.replace(partition, last, |part| {
                 part.tree = tree;
                 if has_dropped {
@@ -103,6 +104,7 @@ impl Shared {
                         if let Some(layer) = part.frozen.pop() {
                             self.pinned.retire(partition, &layer.table);
                         }
+                        is_waited_for = part.has_frozen_writes();
                     }
                     Some(key) => {
                         let layer = part.frozen.last_mut().expect("only this merge takes it away");
@@ -112,7 +114,8 @@ impl Shared {
             });
             progress.end_chunk(keys);
             if finished {
-                progress.finish();
+                let passed = (is_waited_for && layer.is_large()).then(|| layer.table.versions());
+                progress.finish(passed);
                 break;
             }
         }

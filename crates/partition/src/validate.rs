@@ -112,10 +112,9 @@ impl PartitionSet {
                 Inside::Again => continue,
                 Inside::Refused(answer) => return Ok(answer),
             }
-            if !shared.freeze_full(&mut section, &prepared.touched) {
-                continue;
-            }
-            let lsn = shared.append(&mut section, payload, &prepared, level, now_ms)?;
+            let current = shared.versions.load();
+            let Some(current) = shared.freeze_full(&mut section, current, &prepared.touched) else { continue };
+            let lsn = shared.append(&mut section, &current, payload, &prepared, level, now_ms)?;
             drop(section);
             shared.written(&prepared, now_ms);
             shared.acknowledge(lsn, level)?;

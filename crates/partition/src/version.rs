@@ -181,6 +181,12 @@ impl VersionCell {
         self.0.read().clone()
     }
 
+    /// What `look` sees in the current version. A swap waits for it: it is to be short, and to wait for nothing.
+    #[inline]
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&SetVersion) -> R) -> R {
+        look(&self.0.read())
+    }
+
     /// Gives up the lock of the files, for all but the readers that pin an earlier version.
     pub(crate) fn release_lock(&self) {
         let mut current = self.0.write();

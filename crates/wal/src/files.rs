@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const TEMPORARY: &str = "prepare.tmp";
-/// Bytes of zeros per write while a segment is prepared.
-const PIECE: usize = 256 << 10;
+/// Bytes of zeros per write while a segment is prepared. The system may keep what one write brings as one piece of its cache,
+/// and look at all blocks of the piece whenever a record is written into it later: longer ones make commits dearer that are only
+/// handed to the system, shorter ones the preparation.
+const PIECE: usize = 64 << 10;
 
 /// A prepared segment file: on the disk under its name, not begun.
 #[derive(Debug)]

@@ -109,8 +109,9 @@ impl Wal {
         }
     }
 
-    /// Writes one group. Whoever sees an error here has seen it recorded.
-    fn write_group(&self, tail: &mut Tail, taken: Taken) -> Result<Lsn> {
+    /// Writes one group; up to where all is synced then, and an emptied vector. Whoever sees an error here has seen it recorded.
+    fn write_group(&self, tail: &mut Tail, taken: Taken) -> Result<(Lsn, Vec<u8>)> {
+        let mut emptied = Vec::new();
         let mut synced = self.synced();
         for chunk in taken.chunks {
             if let Some(header) = chunk.begin {
@@ -128,13 +129,13 @@ impl Wal {
                 tail.dirty = true;
             }
             files::write_identical(&*chunk.file, &chunk.bytes, chunk.offset).map_err(Error::io("write", &tail.path))?;
-            self.give_back(chunk.bytes);
+            emptied = chunk.bytes;
         }
         if taken.wants_sync {
             self.sync_tail(tail)?;
         }
         // A planted fault takes what was handed to the system for durable.
-        Ok(if tail.dirty && !mutant("wal.written-is-synced") { synced } else { taken.end })
+        Ok((if tail.dirty && !mutant("wal.written-is-synced") { synced } else { taken.end }, emptied))
     }
 
     fn sync_tail(&self, tail: &mut Tail) -> Result<()> {
@@ -161,14 +162,6 @@ impl Wal {
         count(&self.progress.syncs, 1);
         self.segments.lock().begun(*header);
         Ok(Tail { file: chunk.file.clone(), path, dirty: false, doubtful_names: false })
-    }
-
-    /// Keeps one emptied vector, so that the next group need not fault in fresh memory.
-    fn give_back(&self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= self.options.buffer_bytes {
-            bytes.clear();
-            self.buffer.lock().emptied = bytes;
-        }
     }
 
     /// Nothing is acknowledged from here on. `cause` is kept for [`Wal::poison_cause`].
@@ -201,8 +194,13 @@ impl Lead<'_> {
         count(&wal.progress.groups, u64::from(!taken.chunks.is_empty()));
         let tail = self.tail.as_mut().expect("a leader has the tail");
         match wal.write_group(tail, taken) {
-            Ok(synced) => {
+            Ok((synced, mut emptied)) => {
+                emptied.clear();
                 let mut buffer = wal.buffer.lock();
+                // The next group need not fault in fresh memory.
+                if emptied.capacity() <= wal.options.buffer_bytes {
+                    std::mem::swap(&mut buffer.emptied, &mut emptied);
+                }
                 wal.progress.set_written(end);
                 wal.progress.set_synced(synced);
                 wal.settle(&mut buffer);

@@ -47,15 +47,17 @@ impl Progress {
         load(&self.settled)
     }
 
-    /// A record of `bytes` bytes entered the buffer.
+    /// A record of `bytes` bytes entered the buffer. Under the sequencer's lock, as all that changes these counters: so they are
+    /// stored, and not added to, which would cost as much as the rest of a small record.
     pub(crate) fn appended(&self, lsn: Lsn, bytes: u64) {
         self.appended.store(lsn.0, Ordering::Release);
-        self.buffered.fetch_add(bytes, Ordering::AcqRel);
-        count(&self.records, 1);
-        count(&self.bytes, bytes);
+        let add = |counter: &AtomicU64, n: u64| counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Release);
+        add(&self.buffered, bytes);
+        add(&self.records, 1);
+        add(&self.bytes, bytes);
     }
 
-    /// A leader took the buffer away.
+    /// A leader took the buffer away, under the sequencer's lock.
     pub(crate) fn taken(&self) {
         self.buffered.store(0, Ordering::Release);
     }

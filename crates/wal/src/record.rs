@@ -25,6 +25,7 @@
 
 use crate::Lsn;
 use halodb_vfs::mutant;
+use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of a record's header.
@@ -257,14 +258,15 @@ pub(crate) fn payload_crc(payload: &[u8]) -> u32 {
 
 /// A payload with its checksum, computed outside the sequencer's section.
 #[derive(Debug)]
-pub struct Payload {
-    bytes: Vec<u8>,
+pub struct Payload<'b> {
+    bytes: Cow<'b, [u8]>,
     crc: u32,
 }
 
-impl Payload {
-    /// Checksums `bytes`.
-    pub fn new(bytes: Vec<u8>) -> Self {
+impl<'b> Payload<'b> {
+    /// Checksums `bytes`, which may be lent.
+    pub fn new(bytes: impl Into<Cow<'b, [u8]>>) -> Self {
+        let bytes = bytes.into();
         let crc = payload_crc(&bytes);
         Self { bytes, crc }
     }

@@ -38,8 +38,13 @@ impl Sequencer<'_> {
     }
 
     /// Whether the payload finds room now; if not, leave the section, call [`Wal::make_room`], start again.
-    pub fn fits(&self, payload: &Payload) -> bool {
+    pub fn fits(&self, payload: &Payload<'_>) -> bool {
         self.buffer.fits(payload.record_len())
+    }
+
+    /// As [`Sequencer::fits`], and no segment should be made ready ahead of need, as [`Wal::make_room`] does.
+    pub fn has_room(&self, payload: &Payload<'_>) -> bool {
+        self.buffer.has_room(payload.record_len())
     }
 
     /// Appends; the record enters the buffer. `level` is what its writer will wait for: `settled` does not pass it before.
@@ -47,7 +52,7 @@ impl Sequencer<'_> {
     /// # Errors
     /// [`Error::Poisoned`], or [`Error::Invalid`] when it does not fit, is larger than [`MAX_PAYLOAD_BYTES`] or the log is closed:
     /// no LSN is assigned.
-    pub fn append(&mut self, payload: Payload, time_ms: u64, level: Durability) -> Result<Lsn> {
+    pub fn append(&mut self, payload: Payload<'_>, time_ms: u64, level: Durability) -> Result<Lsn> {
         self.append_as(RecordKind::Commit, payload, time_ms, level)
     }
 
@@ -56,7 +61,13 @@ impl Sequencer<'_> {
     ///
     /// # Errors
     /// As [`Sequencer::append`]; [`Error::Invalid`] for a kind that is the log's own.
-    pub fn append_as(&mut self, kind: RecordKind, payload: Payload, time_ms: u64, level: Durability) -> Result<Lsn> {
+    pub fn append_as(
+        &mut self,
+        kind: RecordKind,
+        payload: Payload<'_>,
+        time_ms: u64,
+        level: Durability,
+    ) -> Result<Lsn> {
         if !kind.is_of_caller() {
             return Err(Error::Invalid(format!("records of kind {kind:?} are written by the log itself")));
         }

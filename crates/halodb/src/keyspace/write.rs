@@ -4,7 +4,7 @@ use halodb_partition::{self as partition, Expect};
 
 use super::Keyspace;
 use crate::space_id::check_value;
-use crate::{Batch, Commit, Condition, Error, ErrorKind, Result, WriteOptions};
+use crate::{Batch, Commit, Condition, Error, ErrorKind, Result, Ttl, WriteOptions};
 
 impl Keyspace {
     /// Sets a key. When it returns, the write is visible, and as durable as the database was opened for
@@ -53,7 +53,12 @@ impl Keyspace {
     ) -> Result<Option<Commit>> {
         let (key, value) = (key.as_ref(), value.as_ref());
         let level = options.durability.unwrap_or(self.inner.durability);
-        let Some(at_ms) = options.ttl.expires_at_ms(self.inner.engine.now_ms()) else {
+        // A look at the clock costs as much as a good part of the write.
+        let expires_at_ms = match options.ttl {
+            Ttl::Never => Some(0),
+            ttl => ttl.expires_at_ms(self.inner.engine.now_ms()),
+        };
+        let Some(at_ms) = expires_at_ms else {
             return self.put_keeping(key, value, options.condition, level);
         };
         let batch = self.single_put(key, value, at_ms)?;

@@ -9,6 +9,7 @@ mod divided;
 mod expiry;
 mod large;
 mod merges;
+mod pacing;
 mod reads;
 mod recovery;
 mod space;
