@@ -37,9 +37,13 @@ pub struct Val {
 }
 
 impl Val {
-    /// The bytes of the value.
+    /// The bytes of the value. One short one in five is a decimal number, as one would write it.
     pub fn bytes(self) -> Vec<u8> {
         let mut rng = super::rng::Rng::new(u64::from(self.fill) << 32 | u64::from(self.len));
+        if self.fill.is_multiple_of(5) && (1..=MOST_DIGITS).contains(&self.len) {
+            let first = if self.len > 1 && rng.below(4) == 0 { b'-' } else { b'1' + rng.below(9) as u8 };
+            return (0..self.len).map(|at| if at == 0 { first } else { b'1' + rng.below(9) as u8 }).collect();
+        }
         let mut bytes = Vec::with_capacity(self.len as usize + 8);
         while bytes.len() < self.len as usize {
             bytes.extend_from_slice(&rng.draw().to_le_bytes());
@@ -48,6 +52,9 @@ impl Val {
         bytes
     }
 }
+
+/// So many digits, or a sign and one less, are always a number of 64 bits.
+const MOST_DIGITS: u32 = 18;
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -489,6 +496,19 @@ mod tests {
         assert_eq!(expires_at_ms(&until_bytes(value, 1500)), START_MS + 1500);
         assert_eq!(expires_at_ms(&value.bytes()), 0);
         assert_eq!(expires_at_ms(b""), 0);
+    }
+
+    #[test]
+    fn a_short_value_in_five_is_a_number_and_written_as_such() {
+        for len in 1..=MOST_DIGITS {
+            for fill in (0..200).step_by(5) {
+                let text = String::from_utf8(Val { len, fill }.bytes()).unwrap();
+                assert_eq!(text.parse::<i64>().unwrap().to_string(), text);
+                assert_eq!(text.len(), len as usize);
+            }
+        }
+        assert!(Val { len: 9, fill: 10 }.bytes() != Val { len: 9, fill: 15 }.bytes());
+        assert!(String::from_utf8(Val { len: MOST_DIGITS + 1, fill: 10 }.bytes()).is_err());
     }
 
     #[test]

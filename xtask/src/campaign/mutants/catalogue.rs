@@ -161,6 +161,8 @@ pub const ALL: &[Mutant] = &[
     model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
     model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
     model("halodb.membership-unjudged", "a write does not look whether its keyspace is still there"),
+    model("halodb.keep-forgets-expiry", "a put that is to keep a key's time makes it live for ever"),
+    model("halodb.transaction-forgets-expiry", "what a transaction puts for a time lives for ever"),
 ];
 
 /// The mutant of a name.
