@@ -89,7 +89,7 @@ impl Engine for Facade {
                 Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
             }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
-            Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
+            Op::Tick(_) | Op::WrongClock(_) | Op::Jobs(_) | Op::Die => None,
             op => Some(Cow::Borrowed(op)),
         }
     }
@@ -131,6 +131,14 @@ impl Engine for Facade {
             };
         }
         Ok(batch.commit().map(drop)?)
+    }
+
+    fn ingest(&mut self, puts: &[Write]) -> Answer<()> {
+        let pairs = puts.iter().filter_map(|write| match write {
+            Write::Put(key, value) => Some((ops::key(*key), value.bytes())),
+            _ => None,
+        });
+        Ok(self.keys.ingest_sorted(pairs).map(drop)?)
     }
 
     fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool> {

@@ -272,12 +272,12 @@ impl Facade {
             (3, _) => keys.transaction(|tx| delete_in_two_turns(tx, range))?,
             (4, None) => keys.transaction(|tx| delete_from_the_end(tx, from))?,
             (5, None) => keys.transaction(|tx| pop_from_the_end(tx, from))?,
-            (4 | 5, Some(to)) => keys.transaction(|tx| pop_up_to(tx, from, to))?,
-            _ => keys.transaction(|tx| {
-                let found: Vec<Key> =
-                    tx.range::<&[u8]>(range).map(|pair| Ok(pair?.0)).collect::<halodb::Result<_>>()?;
-                found.iter().try_fold(0, |sum, key| Ok(sum + u64::from(tx.delete(key)?)))
+            (4 | 5, Some(to)) => keys.transaction(|tx| match tx.first()? {
+                // Whoever pops beside the range writes beside it, and that is no part of this step.
+                Some((first, _)) if *first < *from => delete_found(tx, range),
+                _ => pop_up_to(tx, to),
             })?,
+            _ => keys.transaction(|tx| delete_found(tx, range))?,
         };
         match keys.len()? {
             after if after.checked_add(removed) == Some(before) => Ok(removed),
@@ -348,17 +348,26 @@ fn pop_from_the_end(tx: &mut Transaction, from: &[u8]) -> halodb::Result<u64> {
     Ok(removed)
 }
 
-/// Pops everything below a key, and puts back what lies in front of the range, where it was popped.
-fn pop_up_to(tx: &mut Transaction, from: &[u8], to: &[u8]) -> halodb::Result<u64> {
-    let mut popped = Vec::new();
+/// Pops everything below a key; the first pair is put back and popped again.
+fn pop_up_to(tx: &mut Transaction, to: &[u8]) -> halodb::Result<u64> {
+    let mut removed = 0;
     while tx.first()?.is_some_and(|(key, _)| *key < *to) {
-        popped.extend(tx.pop_first()?);
+        let popped = tx.pop_first()?;
+        if let (0, Some((key, value))) = (removed, &popped) {
+            tx.put(key, value)?;
+            if tx.pop_first()? != popped {
+                return Ok(u64::MAX);
+            }
+        }
+        removed += u64::from(popped.is_some());
     }
-    let (back, removed): (Vec<_>, Vec<_>) = popped.into_iter().partition(|(key, _)| **key < *from);
-    for (key, value) in back {
-        tx.put(key, value)?;
-    }
-    Ok(removed.len() as u64)
+    Ok(removed)
+}
+
+/// What a scan shows, key by key.
+fn delete_found(tx: &mut Transaction, range: Span<'_>) -> halodb::Result<u64> {
+    let found: Vec<Key> = tx.range::<&[u8]>(range).map(|pair| Ok(pair?.0)).collect::<halodb::Result<_>>()?;
+    found.iter().try_fold(0, |sum, key| Ok(sum + u64::from(tx.delete(key)?)))
 }
 
 /// Every second pair, then the others, each of which is shown once more.
