@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use xtask::campaign::lying::{Lie, LyingVfs};
 use xtask::campaign::report::Report;
-use xtask::campaign::session::honest;
+use xtask::campaign::session::{Seam, honest};
 use xtask::campaign::{Aim, Plan, corrupt, crash, faults, model};
 
 /// A command that a campaign prints under a failure, if it is one that is a function of its arguments.
@@ -82,8 +82,7 @@ fn the_cases_of_a_disk_that_lies_still_fail_on_it() {
     let log = |disk| lying(disk, Lie::Contents("wal"));
     let pages = |disk| lying(disk, Lie::Contents("tree.db"));
     let names = |disk| lying(disk, Lie::Names);
-    let lies: [(&str, fn(SimVfs) -> Arc<dyn Vfs>); 4] =
-        [("log", log), ("pages", pages), ("names", names), ("names", names)];
+    let lies: [(&str, Seam); 4] = [("log", log), ("pages", pages), ("names", names), ("names", names)];
     let kept = kept(include_str!("kept_seeds.txt")).unwrap();
     for ((line, command), (name, lie)) in kept.into_iter().zip(lies) {
         let Kept::Crash(workload, moment) = command else { panic!("line {line} is none of them: {command:?}") };
