@@ -40,6 +40,37 @@ pub fn record(bytes: &mut [u8], uuid: &[u8; 16], number: u64, offset: u64) {
     }
 }
 
+/// The records of a segment, whose header states its number: wherever a length leads within the file, header and payload get the
+/// checksums that belong there.
+pub fn log(bytes: &mut [u8], uuid: &[u8; 16]) {
+    const FIRST: usize = 512;
+    const HEADER: usize = 48;
+    let Some(number) = bytes.get(16..24).and_then(|field| field.first_chunk()).map(|field| u64::from_le_bytes(*field))
+    else {
+        return;
+    };
+    let mut at = FIRST;
+    while at + HEADER <= bytes.len() {
+        let len = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
+        let end = at + HEADER + len.min(bytes.len());
+        if bytes[at + 4] == 0 || end > bytes.len() {
+            at += 8;
+            continue;
+        }
+        let crc = crc32(&bytes[at + HEADER..end]);
+        bytes[at + 32..at + 36].copy_from_slice(&crc.to_le_bytes());
+        record(&mut bytes[at..at + HEADER], uuid, number, at as u64);
+        at = end.next_multiple_of(8);
+    }
+}
+
+/// CRC-32 as the record's format names it (reflected, polynomial 0xedb88320), bit by bit: payloads here are short.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
 /// A page file: both metas, and every page and extent that its header states to lie within the file.
 pub fn page_file(bytes: &mut [u8], identity: &Identity) {
     let page_size = identity.page_size as usize;

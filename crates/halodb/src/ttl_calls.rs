@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use halodb_partition::{self as partition, Durability, Life};
+use halodb_vfs::mutant;
 
 use crate::keyspace::revise::{Wish, setting};
 use crate::space_id::check_value;
@@ -76,7 +77,11 @@ impl Keyspace {
         let key = self.id.encode(key)?;
         let ((), lsn) = self.revise_at(level, |newest, reads| {
             reads.add_key(key.as_bytes());
-            let life = newest.life(key.as_bytes())?;
+            // A planted fault forgets how long the key was to live.
+            let life = match newest.life(key.as_bytes())? {
+                Life::Until(_) if mutant("halodb.keep-forgets-expiry") => Life::Forever,
+                life => life,
+            };
             let holds = match condition {
                 Condition::Always => true,
                 Condition::IfAbsent => life == Life::Absent,

@@ -1,7 +1,8 @@
 //! `database`: a whole directory with patches (see `patch.rs`), opened, scanned, written, closed, opened again.
 //!
 //! The input begins with flags u8: 1: the victim's process died (else it was closed in order); 2: the checksums of the
-//! manifest, segment headers, metas and pages are put right after patching.
+//! manifest, segment headers, metas and pages are put right after patching; 4: the victim's batches are large ones, in parts; 8: as
+//! 2, and those of the log's records as well.
 //!
 //! Demanded: without new checksums, a closed database gives identical data or an error; one whose process died gives the
 //! state after some of its batches, in order, or an error. Whatever opened takes a write, and has it after the next open.
@@ -37,11 +38,22 @@ struct Victim {
     states: Vec<Pairs>,
 }
 
-static CLOSED: LazyLock<Victim> = LazyLock::new(|| Victim::new(true).expect("a database on an empty disk"));
-static DIED: LazyLock<Victim> = LazyLock::new(|| Victim::new(false).expect("a database on an empty disk"));
+static CLOSED: LazyLock<Victim> = LazyLock::new(|| Victim::new(true, None).expect("a database on an empty disk"));
+static DIED: LazyLock<Victim> = LazyLock::new(|| Victim::new(false, None).expect("a database on an empty disk"));
+static CLOSED_LARGE: LazyLock<Victim> =
+    LazyLock::new(|| Victim::new(true, LARGE).expect("a database on an empty disk"));
+static DIED_LARGE: LazyLock<Victim> = LazyLock::new(|| Victim::new(false, LARGE).expect("a database on an empty disk"));
+
+/// Every batch of a victim has more bytes, and is three parts or four.
+const LARGE: Option<u64> = Some(400);
 
 fn open(disk: SimVfs, create: Create) -> Result<PartitionSet> {
+    open_with(disk, create, None)
+}
+
+fn open_with(disk: SimVfs, create: Create, large_bytes: Option<u64>) -> Result<PartitionSet> {
     let mut options = Options::default();
+    options.large_bytes = large_bytes;
     options.partitions = Some(PARTITIONS);
     options.page_size = Some(4096);
     options.segment_bytes = 4096;
@@ -52,9 +64,9 @@ fn open(disk: SimVfs, create: Create) -> Result<PartitionSet> {
 }
 
 impl Victim {
-    fn new(closed: bool) -> Result<Victim> {
+    fn new(closed: bool, large_bytes: Option<u64>) -> Result<Victim> {
         let disk = SimVfs::new();
-        let set = open(disk.clone(), Create::IfMissing)?;
+        let set = open_with(disk.clone(), Create::IfMissing, large_bytes)?;
         let mut states = vec![Pairs::new()];
         for round in 0..8u32 {
             let mut pairs = states[states.len() - 1].clone();
@@ -115,7 +127,7 @@ fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn put_right(paths: &[PathBuf], files: &mut Files) {
+fn put_right(paths: &[PathBuf], files: &mut Files, records: bool) {
     for (path, file) in paths.iter().zip(files) {
         let Some(bytes) = file else { continue };
         let partition = path.components().find_map(|c| c.as_os_str().to_str()?.strip_prefix('p')?.parse().ok());
@@ -125,7 +137,12 @@ fn put_right(paths: &[PathBuf], files: &mut Files) {
                 seal::page_file(bytes, &identity);
             }
             None if path.ends_with("MANIFEST") => seal::trailing(bytes, 96),
-            None => seal::trailing(bytes, 512),
+            None => {
+                seal::trailing(bytes, 512);
+                if records {
+                    seal::log(bytes, &UUID);
+                }
+            }
         }
     }
 }
@@ -134,12 +151,17 @@ fn run(data: &[u8]) -> Verdict {
     let mut input = Input::new(data);
     let flags = input.u8();
     let closed = flags & 1 == 0;
-    let sealed = flags & 2 != 0;
-    let victim = if closed { &*CLOSED } else { &*DIED };
+    let sealed = flags & (2 | 8) != 0;
+    let victim = match (closed, flags & 4 != 0) {
+        (true, false) => &*CLOSED,
+        (false, false) => &*DIED,
+        (true, true) => &*CLOSED_LARGE,
+        (false, true) => &*DIED_LARGE,
+    };
     let mut files = victim.files.clone();
     patch(&mut files, &mut input);
     if sealed {
-        put_right(&victim.paths, &mut files);
+        put_right(&victim.paths, &mut files, flags & 8 != 0);
     }
     let disk = victim.patched(&files);
     let Ok(set) = open(disk.clone(), Create::Never) else { return Verdict::Refused };
@@ -204,6 +226,9 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("closed", vec![0]),
         ("died", vec![1]),
+        ("closed-large", vec![4]),
+        ("died-large", vec![5]),
+        ("part", with(13, overwriting(log, 600, &[3]))),
         ("manifest", with(2, overwriting(manifest, 40, &[3]))),
         ("manifest-seed", with(2, overwriting(manifest, 48, &[3]))),
         ("segment", with(2, overwriting(log, 56, &[3]))),

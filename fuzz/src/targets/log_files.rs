@@ -6,7 +6,8 @@
 //!         | 1 40 bytes                   a header of these fields, sealed; then what follows
 //!         | 2 len u8, bytes              raw bytes
 //!         | 3 n u8                       n × 8 zeros
-//!         | 4 kind u8                    the record that is due, without payload, of this kind, valid
+//!         | 4 kind u8                    the record that is due, without payload, of this kind, valid; a part and a part commit: then
+//!             len u8, payload            of a large commit, as good as its bytes
 //!         | 5 flags u8, last u64, first u64, len u64   the next segment; bit 0: headers follow; bit 1: from these fields
 //!         | 6 at u16, byte u8            one byte of the segment turns, at the end
 //!         | 7 lsn u64                    the next valid record has this number
@@ -15,7 +16,7 @@
 //! Items are taken modulo 8. Flipped bytes come last, so that they hit what verified before.
 //!
 //! Demanded: records come in ascending order; nothing proven is dropped; after the log was opened for writing, continued and
-//! closed, a second recovery gives the same commits and the new one.
+//! closed, a second recovery gives the same commits, parts and part commits, and the new one.
 
 use crate::input::{Input, resized};
 use crate::targets::wal::UUID;
@@ -34,6 +35,15 @@ const DIR: &str = "wal";
 const SEGMENT_LEN: usize = 8192;
 const MOST_SEGMENTS: u64 = 3;
 const MOST_ITEMS: usize = 200;
+/// What item 4 may be, by number.
+const KINDS: [RecordKind; 6] = [
+    RecordKind::Commit,
+    RecordKind::Marker,
+    RecordKind::CleanClose,
+    RecordKind::Open,
+    RecordKind::Part,
+    RecordKind::PartCommit,
+];
 
 /// The segment that is being made.
 struct Segment {
@@ -63,7 +73,7 @@ impl Segment {
             lsn: Lsn(lsn),
             time_ms: 1000 + lsn % 1000,
             synced: Lsn(lsn.saturating_sub(2)),
-            payload_crc: crc32(payload),
+            payload_crc: seal::crc32(payload),
         };
         let head = header.encode(Place::new(&UUID, self.header.number), self.at as u64);
         self.put(&[&head, payload].concat());
@@ -76,13 +86,6 @@ impl Segment {
         let path = Path::new(DIR).join(file_name(self.header.number));
         disk.write_file(path, &self.bytes).expect("the directory is there");
     }
-}
-
-/// CRC-32 as the record's format names it (reflected, polynomial 0xedb88320), bit by bit: payloads here are short.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
 }
 
 fn build(disk: &SimVfs, input: &mut Input<'_>) {
@@ -117,8 +120,10 @@ fn build(disk: &SimVfs, input: &mut Input<'_>) {
             }
             3 => segment.at = (segment.at + 8 * usize::from(input.u8())).min(SEGMENT_LEN),
             4 => {
-                let kinds = [RecordKind::Commit, RecordKind::Marker, RecordKind::CleanClose, RecordKind::Open];
-                segment.record(kinds[usize::from(input.u8()) % 4], due, &[]);
+                let kind = KINDS[usize::from(input.u8()) % KINDS.len()];
+                let has_payload = matches!(kind, RecordKind::Part | RecordKind::PartCommit);
+                let len = if has_payload { usize::from(input.u8()) } else { 0 };
+                segment.record(kind, due, input.bytes(len));
                 due = due.saturating_add(1);
             }
             5 if segment.header.number < MOST_SEGMENTS => {
@@ -152,7 +157,8 @@ fn options() -> WalOptions {
     }
 }
 
-type Commits = Vec<(u64, Vec<u8>)>;
+/// Number, kind and payload of what writes.
+type Commits = Vec<(u64, RecordKind, Vec<u8>)>;
 
 fn recover(disk: &SimVfs, known: Known) -> Result<(Recovery, Commits), Error> {
     let mut commits = Commits::new();
@@ -160,8 +166,8 @@ fn recover(disk: &SimVfs, known: Known) -> Result<(Recovery, Commits), Error> {
     let recovery = Wal::recover(Arc::new(disk.clone()), Path::new(DIR), options(), known, &mut |record| {
         assert!(record.lsn > last, "records come in ascending order");
         last = record.lsn;
-        if record.kind == RecordKind::Commit {
-            commits.push((record.lsn.0, record.payload.to_vec()));
+        if matches!(record.kind, RecordKind::Commit | RecordKind::Part | RecordKind::PartCommit) {
+            commits.push((record.lsn.0, record.kind, record.payload.to_vec()));
         }
         Ok::<(), Error>(())
     })?;
@@ -183,7 +189,7 @@ fn run(data: &[u8]) -> Verdict {
     let mut read = Commits::new();
     let _ = wal.check();
     let _ = wal.read_from(Lsn(1), &mut |record| {
-        read.push((record.lsn.0, record.payload.to_vec()));
+        read.push((record.lsn.0, record.kind, record.payload.to_vec()));
         true
     });
     let Ok(lsn) = wal.append(b"one more".to_vec(), 5, Durability::Sync) else { return Verdict::Refused };
@@ -191,7 +197,7 @@ fn run(data: &[u8]) -> Verdict {
         return Verdict::Refused;
     }
     drop(wal);
-    commits.push((lsn.0, b"one more".to_vec()));
+    commits.push((lsn.0, RecordKind::Commit, b"one more".to_vec()));
     let (again, found) = recover(&disk, known).expect("a log that was opened and closed opens again");
     assert_eq!(found, commits, "a second recovery gives the same commits");
     assert!(again.clean() && again.dropped().is_none());
@@ -200,6 +206,7 @@ fn run(data: &[u8]) -> Verdict {
 
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let three = b"\x00\x05first\x00\x06second\x04\x01\x00\x05third";
+    let part_commit = b"\x04\x05\x0a\x05\x02checksum";
     let input = |known: [u8; 2], items: &[&[u8]]| [&known[..], &items.concat()].concat();
     let segment = |flags: u8, numbers: [u64; 3]| {
         let mut out = vec![5, flags];
@@ -215,6 +222,20 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     };
     vec![
         ("torn", input([0, 0], &[three])),
+        // Two parts, what completes them, and a third that nothing completes.
+        (
+            "parts",
+            input(
+                [0, 0],
+                &[
+                    three,
+                    b"\x04\x04\x05\x00\x00\x01\x02\x01",
+                    b"\x04\x04\x03\x05\x00\x00",
+                    part_commit,
+                    b"\x04\x04\x03\x00\x00\x00",
+                ],
+            ),
+        ),
         ("closed", input([2, 2], &[three, &[4, 2]])),
         ("two-segments", input([0, 0], &[three, &segment(0, [0; 3]), three])),
         ("gap", input([0, 0], &[three, &segment(2, [4, 1 << 32, SEGMENT_LEN as u64]), three])),

@@ -47,9 +47,12 @@ fn record_seeds() -> Vec<(&'static str, Vec<u8>)> {
         synced: Lsn(6),
         payload_crc: 0x0d4a_1185,
     };
-    let bytes = header.encode(Place::new(&UUID, NUMBER), 512);
+    let of_kind = |kind| RecordHeader { kind, ..header }.encode(Place::new(&UUID, NUMBER), 512);
+    let bytes = of_kind(RecordKind::Commit);
     vec![
         ("whole", [&[0, 64, 0][..], &bytes].concat()),
+        ("part", [&[0, 64, 0][..], &of_kind(RecordKind::Part)].concat()),
+        ("part-commit", [&[0, 64, 0][..], &of_kind(RecordKind::PartCommit)].concat()),
         ("elsewhere", [&[0, 65, 0][..], &bytes].concat()),
         ("fields", [&[1, 64, 0][..], &bytes[..40]].concat()),
         ("zeros", vec![0; 51]),

@@ -13,6 +13,7 @@ use halodb::partition::{self, Batch, Create, Entropy, Expect, Outcome, Partition
 use halodb::vfs::Vfs;
 use halodb::{Depth, Durability};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
@@ -90,6 +91,10 @@ pub trait Engine: Sized {
     fn open(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, create: Create) -> Answer<(Self, Opened)>;
     /// Commits a batch.
     fn commit(&mut self, batch: &[Write], level: Durability) -> Answer<()>;
+    /// Sets keys in one step, given in their order; as durable as can be.
+    fn ingest(&mut self, puts: &[Write]) -> Answer<()> {
+        self.commit(puts, Durability::Sync)
+    }
     /// Commits one put on a condition; whether it held.
     fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool>;
     /// The greatest sequence number that a commit of this process was answered with; 0: the engine does not say.
@@ -125,6 +130,14 @@ pub trait Engine: Sized {
     }
     /// Lets time pass.
     fn tick(&mut self, ms: u64) -> Answer<()>;
+    /// Lets time pass by a clock that is in doubt: what expires meanwhile is absent, and may not be dropped from the files.
+    fn tick_in_doubt(&mut self, _ms: u64) -> Answer<()> {
+        Ok(())
+    }
+    /// Sets the time of a database back that nobody has open.
+    fn turn_back(_disk: Arc<dyn Vfs>, _dir: &Path, _setup: &Setup, _time_ms: u64) -> Answer<()> {
+        Ok(())
+    }
     /// Makes everything durable.
     fn sync(&mut self) -> Answer<()>;
     /// Closes in order.
@@ -225,6 +238,19 @@ impl Engine for Partitions {
     fn commit(&mut self, writes: &[Write], level: Durability) -> Answer<()> {
         let batch = Self::batch(writes);
         self.last_number = self.unstalled(|set, now| set.commit(&batch, level, now))?.0;
+        Ok(())
+    }
+
+    /// As a large commit, however small it is.
+    fn ingest(&mut self, puts: &[Write]) -> Answer<()> {
+        let mut staged = self.set.stage();
+        staged.add(&Self::batch(puts))?;
+        let staged = RefCell::new(staged);
+        let level = Durability::Sync;
+        match self.unstalled(|set, now| set.commit_staged(&mut staged.borrow_mut(), &[], level, now))? {
+            Outcome::Committed(number) => self.last_number = number.0,
+            Outcome::Failed(number) => panic!("condition {number} of none failed"),
+        }
         Ok(())
     }
 
@@ -343,6 +369,17 @@ impl Engine for Partitions {
     fn tick(&mut self, ms: u64) -> Answer<()> {
         self.now_ms += ms;
         Ok(self.set.tick(self.now_ms)?)
+    }
+
+    fn tick_in_doubt(&mut self, ms: u64) -> Answer<()> {
+        let time_ms = self.set.time_ms();
+        self.set.drop_until(time_ms);
+        self.now_ms = self.now_ms.max(time_ms);
+        self.tick(ms)
+    }
+
+    fn turn_back(disk: Arc<dyn Vfs>, dir: &Path, setup: &Setup, time_ms: u64) -> Answer<()> {
+        Ok(partition::turn_back(disk, dir, setup.options(Create::Never), time_ms).map(drop)?)
     }
 
     fn sync(&mut self) -> Answer<()> {

@@ -3,6 +3,8 @@
 //! The workload happens in a named keyspace between two others. What this file does not do: no run of it is a function of its
 //! seed, as threads meet as they like.
 
+mod ways;
+
 use super::config::Setup;
 use super::engine::{Answer, During, Engine, Opened, Pair, Refusal, View, findings};
 use super::ops::{self, Direction, Move, Op, Write};
@@ -49,70 +51,6 @@ impl Facade {
         }
     }
 
-    /// One write at the highest level, in one of the ways that there are for it.
-    fn write_one(&mut self, write: &Write) -> Answer<()> {
-        let held = |key: &[u8]| Ok::<_, Refusal>(self.keys.get(key)?.map(|value| value.to_vec()));
-        match write {
-            Write::PutUntil(id, value, after) => {
-                self.keys.put(ops::key(*id), ops::until_bytes(*value, *after))?;
-            }
-            Write::Put(id, value) => {
-                let (key, new) = (ops::key(*id), value.bytes());
-                match value.fill % 4 {
-                    0 => drop(self.keys.put(&key, &new)?),
-                    1 => {
-                        let before = held(&key)?;
-                        let old = self.keys.insert(&key, &new)?.map(|value| value.to_vec());
-                        if old != before {
-                            return Self::wrong("an insert gave another value than a get before it");
-                        }
-                    }
-                    2 => drop(self.keys.update(&key, |_| Some(new.clone()))?),
-                    _ => match self.keys.compare_and_swap(&key, held(&key)?.as_deref(), Some(&new))? {
-                        halodb::Cas::Swapped => {}
-                        halodb::Cas::Mismatch { .. } => {
-                            return Self::wrong("a value was not the expected one, which a get gave just before");
-                        }
-                    },
-                }
-            }
-            Write::Delete(id) => {
-                let key = ops::key(*id);
-                let before = held(&key)?;
-                let is = |end: Option<(halodb::Key, halodb::Value)>| end.is_some_and(|(there, _)| there[..] == key[..]);
-                // At an end it is popped.
-                let removed = if is(self.keys.first()?) {
-                    self.keys.transaction(|tx| tx.pop_first())?.map(|(_, value)| value)
-                } else if is(self.keys.last()?) {
-                    self.keys.transaction(|tx| tx.pop_last())?.map(|(_, value)| value)
-                } else {
-                    self.keys.remove(&key)?
-                };
-                if removed.map(|value| value.to_vec()) != before {
-                    return Self::wrong("a remove or a pop gave another value than a get before it");
-                }
-            }
-            Write::DeleteRange(ops::CLEAR, None) => self.renew()?,
-            Write::DeleteRange(from, to) => {
-                let before = self.keys.len()?;
-                let (from, to) = ops::range(*from, *to);
-                let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                let range = (Bound::Included(&from[..]), to);
-                let removed = match before % 2 {
-                    0 => self.keys.delete_range::<&[u8]>(range)?,
-                    _ => self.keys.transaction(|tx| tx.delete_if::<&[u8]>(range, |_, _| true))?,
-                };
-                let after = self.keys.len()?;
-                if after + removed != before {
-                    return Self::wrong(format!(
-                        "{removed} keys are said to be removed of {before}, and {after} are left"
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// What lies under no keyspace that is there, and what the neighbours lost or got.
     fn strays(&self) -> Answer<Vec<String>> {
         let mut findings = Vec::new();
@@ -151,7 +89,7 @@ impl Engine for Facade {
                 Some(Cow::Owned(Op::Finish(*which, writes.iter().map(blind).collect(), *level)))
             }
             // Dropping a `Db` closes it, so that it cannot die without its process; `kill` does that.
-            Op::Tick(_) | Op::Jobs(_) | Op::Die => None,
+            Op::Tick(_) | Op::WrongClock(_) | Op::Jobs(_) | Op::Die => None,
             op => Some(Cow::Borrowed(op)),
         }
     }
@@ -179,6 +117,9 @@ impl Engine for Facade {
         let mut batch = self.keys.batch().durability(level);
         for write in writes {
             batch = match write {
+                Write::Put(key, value) if value.fill.is_multiple_of(4) => {
+                    batch.put_ttl(ops::key(*key), value.bytes(), ways::DAY)
+                }
                 Write::Put(key, value) => batch.put(ops::key(*key), value.bytes()),
                 Write::PutUntil(key, value, after) => batch.put(ops::key(*key), ops::until_bytes(*value, *after)),
                 Write::Delete(key) => batch.delete(ops::key(*key)),
@@ -190,6 +131,14 @@ impl Engine for Facade {
             };
         }
         Ok(batch.commit().map(drop)?)
+    }
+
+    fn ingest(&mut self, puts: &[Write]) -> Answer<()> {
+        let pairs = puts.iter().filter_map(|write| match write {
+            Write::Put(key, value) => Some((ops::key(*key), value.bytes())),
+            _ => None,
+        });
+        Ok(self.keys.ingest_sorted(pairs).map(drop)?)
     }
 
     fn commit_if(&mut self, key: &[u8], value: &[u8], expect: Expect, level: Durability) -> Answer<bool> {
@@ -213,8 +162,8 @@ impl Engine for Facade {
         let found = |read: &Read| match *read {
             Read::Key(key) => {
                 let key = ops::key(key);
-                let value = open.get(&key)?;
-                Ok(value.map(|value| (key, value.to_vec())).into_iter().collect())
+                let value = ways::get_within(open, &key)?;
+                Ok(value.map(|value| (key, value)).into_iter().collect())
             }
             Read::Range(from, to) => {
                 let (from, to) = ops::range(from, to);
@@ -237,6 +186,10 @@ impl Engine for Facade {
         open.set_durability(level);
         for write in writes {
             match write {
+                Write::Put(key, value) if value.fill.is_multiple_of(3) => {
+                    let for_a_day = halodb::WriteOptions::new().ttl(ways::DAY);
+                    let _ = open.put_with(ops::key(*key), value.bytes(), &for_a_day)?;
+                }
                 Write::Put(key, value) => open.put(ops::key(*key), value.bytes())?,
                 Write::PutUntil(key, value, after) => {
                     open.put(ops::key(*key), ops::until_bytes(*value, *after))?;
@@ -258,7 +211,7 @@ impl Engine for Facade {
     }
 
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
-        Ok(self.keys.get(key)?.map(|value| value.to_vec()))
+        self.get_one(key)
     }
 
     fn view(&self) -> Self::View {
@@ -274,7 +227,7 @@ impl Engine for Facade {
     }
 
     fn compact(&mut self) -> Answer<()> {
-        Ok(self.db.compact().map(drop)?)
+        self.compact_some()
     }
 
     fn backup(&mut self, dir: &Path, during: During<'_>) -> Answer<()> {
@@ -323,10 +276,16 @@ impl Engine for Facade {
 
 impl View for halodb::Snapshot {
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
-        Ok(halodb::Snapshot::get(self, key)?.map(|value| value.to_vec()))
+        ways::get_then(self, key)
     }
 
     fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, way: Direction, limit: usize) -> Answer<Vec<Pair>> {
+        let is_backward = way == Direction::Backward;
+        if is_backward == (limit % 2 == 1) {
+            let pairs = ways::scan_lent(self, (from, to), is_backward, limit)?;
+            pairs.first().map_or(Ok(()), |(key, _)| ways::check_rank(self, key))?;
+            return Ok(pairs);
+        }
         let pairs = self.range::<&[u8]>((from, to));
         let owned = |pair: halodb::Result<(halodb::Key, halodb::Value)>| {
             let (key, value) = pair?;

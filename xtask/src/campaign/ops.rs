@@ -37,9 +37,13 @@ pub struct Val {
 }
 
 impl Val {
-    /// The bytes of the value.
+    /// The bytes of the value. One short one in five is a decimal number, as one would write it.
     pub fn bytes(self) -> Vec<u8> {
         let mut rng = super::rng::Rng::new(u64::from(self.fill) << 32 | u64::from(self.len));
+        if self.fill.is_multiple_of(5) && (1..=MOST_DIGITS).contains(&self.len) {
+            let first = if self.len > 1 && rng.below(4) == 0 { b'-' } else { b'1' + rng.below(9) as u8 };
+            return (0..self.len).map(|at| if at == 0 { first } else { b'1' + rng.below(9) as u8 }).collect();
+        }
         let mut bytes = Vec::with_capacity(self.len as usize + 8);
         while bytes.len() < self.len as usize {
             bytes.extend_from_slice(&rng.draw().to_le_bytes());
@@ -48,6 +52,9 @@ impl Val {
         bytes
     }
 }
+
+/// So many digits, or a sign and one less, are always a number of 64 bits.
+const MOST_DIGITS: u32 = 18;
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +102,15 @@ pub fn range(from: u16, to: Option<u16>) -> (Vec<u8>, Option<Vec<u8>>) {
             (from, Some(to))
         }
     }
+}
+
+/// The puts of sorted input: so many keys of those below `keys`, from this one on; each value is one of its own, of about a
+/// hundred bytes at most. In the order of the keys' bytes, each key once.
+pub fn run(first: u16, count: u16, value: Val) -> Vec<Write> {
+    let mut ids: Vec<u16> = (first..first.saturating_add(count)).collect();
+    ids.sort_by_key(|id| key(*id));
+    let of = |id: u16| Val { len: value.len % 100, fill: value.fill.wrapping_add(id) };
+    ids.into_iter().map(|id| Write::Put(id, of(id))).collect()
 }
 
 /// One end of a range.
@@ -158,6 +174,8 @@ pub enum Move {
 pub enum Op {
     /// Commits a batch.
     Commit(Vec<Write>, Durability),
+    /// Sets the keys of [`run`] in one step, as sorted input; as durable as can be.
+    Ingest(u16, u16, Val),
     /// Commits one put if its key is absent or present.
     CommitIf(u16, Val, Expect, Durability),
     /// Begins a transaction and does its reads.
@@ -190,6 +208,8 @@ pub enum Op {
     Backup(u16, Val),
     /// Lets so many milliseconds pass and tells the engine.
     Tick(u32),
+    /// The clock goes wrong by so many milliseconds and ten seconds, in doubt; then time is set back where it was.
+    WrongClock(u32),
     /// Makes everything durable.
     Sync,
     /// Closes in order and opens again.
@@ -345,7 +365,7 @@ fn op(p: Profile) -> BoxedStrategy<Op> {
         (p.reads, read(p)),
         (p.snapshots, snapshot()),
         (p.transactions, transaction(p)),
-        (p.background, background()),
+        (p.background, background(p)),
         (p.reopen, prop_oneof![3 => Just(Op::Reopen), 3 => Just(Op::Die), 2 => Just(Op::Check)].boxed()),
         (p.crash, (crash_mode(), any::<u64>()).prop_map(|(mode, seed)| Op::Crash(mode, seed)).boxed()),
     ];
@@ -358,11 +378,22 @@ fn commit(p: Profile) -> BoxedStrategy<Op> {
     let expect = prop_oneof![Just(Expect::Absent), Just(Expect::Present)];
     prop_oneof![
         60 => (write(p), durability()).prop_map(|(write, level)| Op::Commit(vec![write], level)),
-        25 => (several, durability()).prop_map(|(writes, level)| Op::Commit(writes, level)),
+        25 => (several, durability()).prop_map(move |(writes, level)| batch_or_ingestion(p.keys, writes, level)),
         p.clears => durability().prop_map(|level| Op::Commit(vec![Write::DeleteRange(CLEAR, None)], level)),
         10 => (0..p.keys, value(p), expect, durability()).prop_map(|(key, value, expect, level)| Op::CommitIf(key, value, expect, level)),
     ]
     .boxed()
+}
+
+/// One batch in about fifty is sorted input instead, of up to forty keys. What is drawn stays as it is: seeds that were kept mean the same.
+fn batch_or_ingestion(keys: u16, writes: Vec<Write>, level: Durability) -> Op {
+    match writes[..] {
+        [Write::Put(first, value), _, _, _, _, _, _, ..] if level == Durability::Sync && value.fill % 4 == 1 => {
+            let count = 1 + value.fill / 4 % 40;
+            Op::Ingest(first, count.min(keys - first), value)
+        }
+        _ => Op::Commit(writes, level),
+    }
 }
 
 fn transaction(p: Profile) -> BoxedStrategy<Op> {
@@ -448,14 +479,14 @@ fn snapshot() -> BoxedStrategy<Op> {
     .boxed()
 }
 
-fn background() -> BoxedStrategy<Op> {
+fn background(p: Profile) -> BoxedStrategy<Op> {
     prop_oneof![
         2 => Just(Op::Freeze),
         6 => (1..4u8).prop_map(Op::Jobs),
         1 => Just(Op::Drain),
         1 => Just(Op::Compact),
         3 => (1..200u32).prop_map(tick_or_backup),
-        1 => (200..20_000u32).prop_map(Op::Tick),
+        1 => (200..20_000u32).prop_map(move |ms| tick_or_wrong_clock(p, ms)),
         1 => Just(Op::Sync),
     ]
     .boxed()
@@ -465,6 +496,11 @@ fn background() -> BoxedStrategy<Op> {
 fn tick_or_backup(ms: u32) -> Op {
     let number = (ms / 16) as u16;
     if ms % 16 == 7 { Op::Backup(number, Val { len: ms, fill: number }) } else { Op::Tick(ms) }
+}
+
+/// Where anything expires one long tick in four is that of a wrong clock. What is drawn stays as it is.
+fn tick_or_wrong_clock(p: Profile, ms: u32) -> Op {
+    if p.expiring > 0 && ms % 4 == 3 { Op::WrongClock(ms) } else { Op::Tick(ms) }
 }
 
 fn crash_mode() -> BoxedStrategy<CrashMode> {
@@ -484,11 +520,41 @@ mod tests {
     }
 
     #[test]
+    fn sorted_input_rises_has_each_key_once_and_stays_below_the_last_key() {
+        let puts = run(3, 30, Val { len: 250, fill: 9 });
+        let id = |write: &Write| match *write {
+            Write::Put(id, value) if value.len == 50 => id,
+            ref other => panic!("{other:?}"),
+        };
+        assert!(puts.windows(2).all(|pair| key(id(&pair[0])) < key(id(&pair[1]))));
+        assert_eq!(puts.iter().map(id).collect::<HashSet<_>>(), (3..33).collect());
+        let writes = vec![Write::Put(38, Val { len: 1, fill: 41 }); 7];
+        let Op::Ingest(38, count, _) = batch_or_ingestion(40, writes.clone(), Durability::Sync) else {
+            panic!("it is")
+        };
+        assert_eq!(count, 2, "there are no more");
+        assert!(matches!(batch_or_ingestion(40, writes, Durability::Memory), Op::Commit(..)));
+    }
+
+    #[test]
     fn a_value_that_expires_says_when() {
         let value = Val { len: 13, fill: 7 };
         assert_eq!(expires_at_ms(&until_bytes(value, 1500)), START_MS + 1500);
         assert_eq!(expires_at_ms(&value.bytes()), 0);
         assert_eq!(expires_at_ms(b""), 0);
+    }
+
+    #[test]
+    fn a_short_value_in_five_is_a_number_and_written_as_such() {
+        for len in 1..=MOST_DIGITS {
+            for fill in (0..200).step_by(5) {
+                let text = String::from_utf8(Val { len, fill }.bytes()).unwrap();
+                assert_eq!(text.parse::<i64>().unwrap().to_string(), text);
+                assert_eq!(text.len(), len as usize);
+            }
+        }
+        assert!(Val { len: 9, fill: 10 }.bytes() != Val { len: 9, fill: 15 }.bytes());
+        assert!(String::from_utf8(Val { len: MOST_DIGITS + 1, fill: 10 }.bytes()).is_err());
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct History {
     number: u64,
     /// The backups made.
     pub backups: Vec<Backup>,
-    /// Times that readers have seen, and from which moment on: greater ones later.
+    /// Times that readers have seen, and from which moment on: greater ones later, but where time was set back.
     seen: Vec<(u64, u64)>,
 }
 
@@ -113,7 +113,12 @@ impl History {
         }
     }
 
-    /// The latest time that readers had seen by the moment `at`.
+    /// From the moment `at` on somebody sets time back to this one: it may be that, or as late as it was.
+    pub fn set_back(&mut self, time_ms: u64, at: u64) {
+        self.seen.push((at, time_ms));
+    }
+
+    /// The latest time that readers had seen by the moment `at`, and that counts then.
     pub fn time_seen(&self, at: u64) -> u64 {
         self.seen.iter().take_while(|(since, _)| *since <= at).last().map_or(0, |(_, time)| *time)
     }

@@ -67,6 +67,9 @@ const MOST_SNAPSHOTS: usize = 4;
 /// Most transactions open at a time.
 const MOST_TRANSACTIONS: usize = 3;
 
+/// What the engine takes for a clock that was set, and not for one that ran: time is this much ahead.
+const TOLD_APART_MS: u64 = 10_001;
+
 /// Background work that does not end within so many jobs never does.
 const MOST_JOBS: usize = 1_000;
 
@@ -199,6 +202,7 @@ impl<E: Engine> Session<E> {
     fn do_step(&mut self, op: &Op) -> Step {
         match op {
             Op::Commit(batch, level) => self.commit(batch, *level),
+            Op::Ingest(first, count, value) => self.ingest(&ops::run(*first, *count, *value)),
             Op::CommitIf(key, value, expect, level) => {
                 let present = self.now.contains_key(&ops::key(*key)[..]);
                 let holds = present == (*expect == Expect::Present);
@@ -242,6 +246,7 @@ impl<E: Engine> Session<E> {
             Op::Compact => Ok(self.engine()?.compact()?),
             Op::Backup(key, value) => self.backup(*key, *value),
             Op::Tick(ms) => Ok(self.engine()?.tick(u64::from(*ms))?),
+            Op::WrongClock(ms) => self.wrong_clock(*ms),
             Op::Sync => {
                 self.engine()?.sync()?;
                 self.history.promise_all(Loss::Power, self.disk.ops());
@@ -260,6 +265,14 @@ impl<E: Engine> Session<E> {
         self.history.submit(batch, at);
         let answer = self.engine()?.commit(batch, level);
         self.settle(batch, level, answer)
+    }
+
+    fn ingest(&mut self, puts: &[Write]) -> Step {
+        let at = self.disk.ops();
+        self.engine()?;
+        self.history.submit(puts, at);
+        let answer = self.engine()?.ingest(puts);
+        self.settle(puts, Durability::Sync, answer)
     }
 
     fn commit_if(&mut self, id: u16, value: ops::Val, expect: Expect, level: Durability, holds: bool) -> Step {
@@ -382,10 +395,46 @@ impl<E: Engine> Session<E> {
         Ok(answer?)
     }
 
+    /// Time goes on by a clock that is in doubt, and merges meet it; then it is set back, and what had expired meanwhile is there
+    /// again, all of it.
+    fn wrong_clock(&mut self, ms: u32) -> Step {
+        let time_ms = self.engine()?.time_ms();
+        if time_ms == 0 {
+            return Ok(());
+        }
+        self.engine()?.tick_in_doubt(TOLD_APART_MS + u64::from(ms))?;
+        let late_ms = self.engine()?.time_ms();
+        self.history.saw(late_ms, self.disk.ops());
+        let mut seen = self.now.clone();
+        oracle::expire(&mut seen, late_ms);
+        compare_all(&self.engine()?.view(), &seen)?;
+        self.engine()?.freeze()?;
+        self.engine()?.jobs(MOST_JOBS)?;
+        compare_all(&self.engine()?.view(), &seen)?;
+        self.close()?;
+        self.history.set_back(time_ms, self.disk.ops());
+        self.time_ms = time_ms;
+        E::turn_back((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, time_ms)?;
+        self.open_again()?;
+        match self.engine()?.time_ms() {
+            back if back == time_ms => Ok(()),
+            back => wrong(format!("time was {time_ms}, went on to {late_ms}, and was set back to {back}")),
+        }
+    }
+
     /// Closes in order and opens again: everything is there, and the open says that nothing was amiss.
     fn reopen(&mut self) -> Step {
         // After a close or an open that failed, the database is as the death of the process leaves it.
-        let Some(mut engine) = self.engine.take() else { return self.die() };
+        if self.engine.is_none() {
+            return self.die();
+        }
+        self.close()?;
+        self.open_again()
+    }
+
+    /// Closes in order.
+    fn close(&mut self) -> Step {
+        let Some(mut engine) = self.engine.take() else { return Ok(()) };
         let snapshots = std::mem::take(&mut self.snapshots);
         self.transactions.clear();
         engine.close()?;
@@ -393,8 +442,13 @@ impl<E: Engine> Session<E> {
         for (view, pairs) in snapshots {
             compare_all(&view, &pairs)?;
         }
-        // The lock goes with the old engine, so it is dropped before the new one opens.
+        // The lock goes with the engine, so it is dropped before a new one opens.
         drop(engine);
+        Ok(())
+    }
+
+    /// Opens what was closed in order.
+    fn open_again(&mut self) -> Step {
         let (engine, opened) = E::open((self.seam)(self.disk.clone()), Path::new(DIR), &self.setup, Create::Never)?;
         let engine = self.engine.insert(engine);
         self.opened_at = self.disk.ops();

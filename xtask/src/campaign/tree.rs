@@ -56,7 +56,11 @@ impl Engine for OneTree {
             Op::CommitIf(key, value, expect, _) => {
                 Some(Cow::Owned(Op::CommitIf(*key, *value, *expect, Durability::Sync)))
             }
-            Op::Begin(_) | Op::Finish(..) | Op::Freeze | Op::Jobs(_) | Op::Drain | Op::Tick(_) | Op::Backup(..) => None,
+            Op::Ingest(first, count, value) => {
+                Some(Cow::Owned(Op::Commit(ops::run(*first, *count, *value), Durability::Sync)))
+            }
+            Op::Begin(_) | Op::Finish(..) | Op::Freeze | Op::Jobs(_) | Op::Drain => None,
+            Op::Tick(_) | Op::WrongClock(_) | Op::Backup(..) => None,
             op => Some(Cow::Borrowed(op)),
         }
     }

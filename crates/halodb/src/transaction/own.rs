@@ -11,6 +11,7 @@ use std::collections::btree_map::Range;
 use std::ops::Bound;
 
 use halodb_partition::{self as partition, KeyRanges, Share};
+use halodb_vfs::mutant;
 
 use super::popped::Popped;
 use crate::space_id::SpaceId;
@@ -271,6 +272,8 @@ impl Own {
         self.popped.few().for_each(|key| batch.delete(key));
         for (key, entry) in &self.entries {
             match entry {
+                // A planted fault writes what a transaction put for a time for ever.
+                Some(set) if mutant("halodb.transaction-forgets-expiry") => batch.put_until(key, &set.value, 0),
                 Some(set) => batch.put_until(key, &set.value, set.expires_at_ms),
                 None => batch.delete(key),
             }

@@ -152,6 +152,7 @@ pub const ALL: &[Mutant] = &[
     crash("partition.count-ignores-expiry", "a count takes entries that have expired for live ones"),
     crash("partition.drop-uncovers", "a merge drops an entry that has expired, and leaves what it hides"),
     faults("partition.close-beyond-mark", "an orderly end stores a time that only the close marker knows"),
+    crash("partition.drop-in-doubt", "what expires by a clock that is in doubt is dropped from the files"),
     crash("partition.time-restarts", "after a crash time is that of the machine's clock"),
     crash("partition.mark-not-synced", "time goes on to a mark that is not synced yet"),
     model("partition.validate-without-ranges", "a commit overlooks keys that were written in a range it rests on"),
@@ -161,6 +162,8 @@ pub const ALL: &[Mutant] = &[
     model("halodb.keyspace-number-reused", "a new keyspace gets the number of a dropped one"),
     model("halodb.drop-leaves-keys", "a keyspace is dropped and its keys are left"),
     model("halodb.membership-unjudged", "a write does not look whether its keyspace is still there"),
+    model("halodb.keep-forgets-expiry", "a put that is to keep a key's time makes it live for ever"),
+    model("halodb.transaction-forgets-expiry", "what a transaction puts for a time lives for ever"),
 ];
 
 /// The mutant of a name.
