@@ -175,8 +175,15 @@ impl PartitionSet {
             };
             let last = section.last();
             let lsn = shared.decide(&mut section, commit, level, now_ms)?;
-            shared.lay(staged, last, lsn, written);
+            // A planted fault leaves the section before the layers are where readers look.
+            let late = mutant("partition.layers-late");
+            if !late {
+                shared.lay(staged, last, lsn, written);
+            }
             drop(section);
+            if late {
+                shared.lay(staged, last, lsn, written);
+            }
             if let Some((payload, now_ms)) = written.late.take() {
                 shared.append_part(written, payload, now_ms)?;
             }
@@ -343,6 +350,8 @@ impl Shared {
 
     /// In the section, after the record that decides: the tables as layers. `last` is the number in front of that record.
     fn lay(&self, staged: &mut Staged, last: Lsn, lsn: Lsn, written: &Written<'_>) {
+        // A planted fault shows each partition's layer at once, whatever of the others is there and durable.
+        let floor = if mutant("partition.layers-at-once") { lsn } else { Lsn(0) };
         for (partition, table) in staged.seal(lsn) {
             let active = &self.versions.load().parts[partition].active;
             if active.table.is_empty() {
@@ -350,7 +359,7 @@ impl Shared {
                 self.evidence.keep(partition, &active.clone().frozen(lsn), self.evidence_bytes());
             }
             let empty = Arc::new(Memtable::with_pool(self.pool.clone()));
-            self.versions.replace(partition, Lsn(0), |part| part.lay(table, empty, last, lsn, written.before));
+            self.versions.replace(partition, floor, |part| part.lay(table, empty, last, lsn, written.before));
         }
         self.size_memtables();
         // The layers hold the log from here on.

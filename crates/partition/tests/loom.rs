@@ -128,6 +128,46 @@ fn a_snapshot_taken_while_memtables_are_frozen_shows_whole_batches() {
     });
 }
 
+/// As [`write`], as a large commit: parts in the log, and a layer for each of the two partitions.
+fn write_large(set: &PartitionSet, number: u8) -> Lsn {
+    let mut staged = set.stage();
+    staged.put(b"a", &[number]).expect("there is memory");
+    staged.put(b"b", &[number]).expect("there is memory");
+    match set.commit_staged(&mut staged, &[], Durability::Memory, 0).expect("there is room") {
+        Outcome::Committed(lsn) => lsn,
+        Outcome::Failed(_) => panic!("there was no condition"),
+    }
+}
+
+#[test]
+fn a_snapshot_taken_while_a_large_commit_is_made_shows_all_of_it_or_nothing() {
+    explore("large", 2, |set| {
+        let writer = {
+            let set = set.clone();
+            spawn(move || write_large(&set, 2))
+        };
+        let seen = read(&set);
+        judge(&seen, &[writer.join().unwrap()]);
+        assert_eq!(look(&set.snapshot()), 2);
+    });
+}
+
+#[test]
+fn a_large_commit_and_a_small_one_are_seen_in_the_order_of_their_numbers() {
+    explore("large-and-small", 2, |set| {
+        let writer = {
+            let set = set.clone();
+            spawn(move || write_large(&set, 2))
+        };
+        let small = write(&set, 3);
+        let seen = look(&set.snapshot());
+        let large = writer.join().unwrap();
+        // The later one counts, wherever its entries lie.
+        assert_eq!(look(&set.snapshot()), if large > small { 2 } else { 3 });
+        assert!(seen == 3 || large > small, "{seen} was seen after {small:?}, and the other one is {large:?}");
+    });
+}
+
 #[test]
 fn a_snapshot_shows_what_was_written_after_a_freeze() {
     explore("after-freeze", 3, |set| {

@@ -53,12 +53,15 @@ const LOOM_FAULTS: &[Fault] = &[
     Fault { name: "memtable.no-second-look", package: "halodb-memtable", model: "sub_tables_split" },
     Fault { name: "partition.capture-late", package: "halodb-partition", model: "after_a_freeze" },
     Fault { name: "partition.validate-visible-only", package: "halodb-partition", model: "read_what_the_other" },
+    Fault { name: "partition.layers-late", package: "halodb-partition", model: "large_commit_is_made" },
+    Fault { name: "partition.layers-at-once", package: "halodb-partition", model: "large_commit_is_made" },
 ];
 
 const SHUTTLE_FAULTS: &[Fault] = &[
     Fault { name: "wal.wake-first", package: "halodb-partition", model: "" },
     Fault { name: "partition.snapshot-moves", package: "halodb-partition", model: "" },
     Fault { name: "partition.advance-looks-late", package: "halodb-partition", model: "says_of_the_log" },
+    Fault { name: "partition.layers-late", package: "halodb-partition", model: "by_large_commits" },
 ];
 
 /// Faults that no other campaign can be expected to notice: they need two threads.
@@ -70,6 +73,8 @@ pub const ONLY_HERE: &[&str] = &[
     "partition.capture-late",
     "partition.validate-visible-only",
     "partition.advance-looks-late",
+    "partition.layers-late",
+    "partition.layers-at-once",
 ];
 
 /// A fault must be noticed within this time; a model that hangs has not noticed it.
