@@ -149,12 +149,13 @@ impl Wal {
         let options = options.checked()?;
         let chain = chain::read(&*vfs, dir, &options, known.applied_min)?;
         let needed = &chain.live[chain.needed..];
-        let total_bytes = needed.iter().map(|segment| segment.segment_len).sum();
+        // Lengths that only headers state: none has been compared with its file yet.
+        let total_bytes = needed.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.segment_len));
         let mut replay = Replay { above: known.applied_min, count: 0, time_ms: 0, before: 0, total_bytes, each };
         let mut bytes = Vec::new();
         for (segment, next) in needed.iter().zip(&needed[1..]) {
             read_whole(&*vfs, dir, segment, next.prev_last_lsn, &mut replay, &mut bytes)?;
-            replay.before += segment.segment_len;
+            replay.before = replay.before.saturating_add(segment.segment_len);
         }
         let newest = *chain.newest();
         let ending = match skim::skim(&*vfs, &segment::path_of(dir, newest.number), &newest, known)? {
@@ -222,7 +223,7 @@ impl<E> Replay<'_, E> {
 
     /// Hands over what was taken; the segment is read up to `offset`.
     fn hand_over(&mut self, group: &mut Pending<'_>, offset: u64) -> std::result::Result<(), E> {
-        let read_bytes = self.before + offset;
+        let read_bytes = self.before.saturating_add(offset);
         (self.each)(Group { records: &group.records, read_bytes, total_bytes: self.total_bytes })?;
         group.records.clear();
         group.payload_bytes = 0;

@@ -52,7 +52,9 @@ impl Segments {
     /// Bytes of the live segments, the newest not counted, that hold a record from `needed_from` on.
     pub(crate) fn needed_bytes(&self) -> u64 {
         let older = self.live.iter().zip(self.live.iter().skip(1));
-        older.filter(|(_, next)| next.prev_last_lsn >= self.needed_from).map(|(h, _)| h.segment_len).sum()
+        let needed = older.filter(|(_, next)| next.prev_last_lsn >= self.needed_from);
+        // Those that no open has to read state lengths that nobody has compared with their files.
+        needed.fold(0, |sum, (header, _)| sum.saturating_add(header.segment_len))
     }
 
     pub(crate) fn newest(&self) -> &SegmentHeader {

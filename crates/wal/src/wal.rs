@@ -178,9 +178,10 @@ impl Wal {
     pub fn live_bytes(&self) -> u64 {
         let buffer = self.buffer.lock();
         let segments = self.segments.lock();
-        let newest = segments.newest();
-        let rotated = if newest.number < buffer.at.header.number { newest.segment_len } else { 0 };
-        segments.needed_bytes() + rotated + buffer.pending_segment_bytes() + buffer.at.offset
+        let header = segments.newest();
+        let rotated = if header.number < buffer.at.header.number { header.segment_len } else { 0 };
+        let newest = rotated.saturating_add(buffer.pending_segment_bytes()).saturating_add(buffer.at.offset);
+        segments.needed_bytes().saturating_add(newest)
     }
 
     /// Flushes, synchronises, writes the clean-close marker, synchronises. No append may follow. A second call does
