@@ -12,6 +12,7 @@ use crate::pace::Progress;
 use crate::pinned::Pinned;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
+use crate::spill::Spill;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::uncommitted::Uncommitted;
 use crate::version::VersionCell;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) large: Large,
     /// What batches and transactions hold that are not committed.
     pub(crate) uncommitted: Arc<Uncommitted>,
+    /// Where writes go that find no room in memory.
+    pub(crate) spill: Arc<Spill>,
     /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
     pub(crate) ahead: AtomicBool,
     /// See [`Shared::freeze_bytes`].

@@ -96,6 +96,14 @@ impl Share {
         self.account.step_bytes()
     }
 
+    /// Gives back what it holds beyond so many bytes.
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
+        if self.held_bytes > bytes {
+            *self.account.held_bytes.lock() -= self.held_bytes - bytes;
+            self.held_bytes = bytes;
+        }
+    }
+
     /// Gives everything back.
     pub(crate) fn give_back(&mut self) {
         if self.held_bytes == 0 {
@@ -113,12 +121,12 @@ impl Drop for Share {
 
 impl Shared {
     /// Whether layers of large commits that are not merged leave no room for `bytes` more: together they may take as much as what is
-    /// not committed. One alone always has room.
+    /// not committed. One alone always has room, and so has one that takes no memory.
     pub(crate) fn is_full_of_layers(&self, bytes: u64) -> bool {
         let current = self.versions.load();
         let frozen = current.parts.iter().flat_map(|part| &part.frozen);
         let unmerged: u64 = frozen.map(|layer| layer.table.size_bytes()).sum();
-        unmerged > 0 && unmerged.saturating_add(bytes) > self.uncommitted.limit_bytes()
+        bytes > 0 && unmerged > 0 && unmerged.saturating_add(bytes) > self.uncommitted.limit_bytes()
     }
 }
 

@@ -12,6 +12,7 @@ mod merges;
 mod reads;
 mod recovery;
 mod space;
+mod spilled;
 mod validated;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
