@@ -14,7 +14,7 @@ use std::cell::{Cell, OnceCell};
 /// Where the keys come from.
 enum Keys {
     Table(Cursor),
-    Run(halodb_btree::Cursor),
+    Run(Box<halodb_btree::Cursor>),
 }
 
 /// See the head of this file.
@@ -51,7 +51,7 @@ impl<'p> LayerEdits<'p> {
                 if let Err(e) = cursor.seek(start) {
                     let _ = failed.set(e.into());
                 }
-                Keys::Run(cursor)
+                Keys::Run(Box::new(cursor))
             }
         };
         let dropped = Cell::new(false);

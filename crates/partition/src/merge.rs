@@ -151,10 +151,7 @@ impl Shared {
         if let [_] = plan.starts[..] {
             let mut edits = LayerEdits::new(layer, &from, None, now_ms, progress);
             let merged = halodb_btree::merge(txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
-            // A planted fault takes what it could read of a run for all of it.
-            if !mutant("partition.merge-ignores-run-errors") {
-                edits.finish()?;
-            }
+            edits.finish()?;
             let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref())?;
             return Ok(Chunk { merged, has_dropped: edits.has_dropped(), keys });
         }

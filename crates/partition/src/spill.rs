@@ -231,10 +231,14 @@ mod tests {
     fn table(entries: &[(u32, Entry<'_>)]) -> Arc<Memtable> {
         let table = Arc::new(Memtable::new());
         for (key, entry) in entries {
-            let key = key.to_be_bytes();
+            let key = name(*key);
             table.insert(xxh3_64_with_seed(&key, 5), &key, 0, *entry);
         }
         table
+    }
+
+    fn name(key: u32) -> Vec<u8> {
+        format!("{key:06}").into_bytes()
     }
 
     fn entries(run: &Run) -> Vec<(u32, String)> {
@@ -244,7 +248,7 @@ mod tests {
         while let Some((key, entry)) = run::entry_at(&cursor).unwrap() {
             let hash = xxh3_64_with_seed(key, 5);
             assert_eq!(run.get(hash, key).unwrap(), Some(entry));
-            all.push((u32::from_be_bytes(key.try_into().unwrap()), format!("{entry:?}")));
+            all.push((std::str::from_utf8(key).unwrap().parse().unwrap(), format!("{entry:?}")));
             cursor.next().unwrap();
         }
         all
@@ -269,9 +273,9 @@ mod tests {
         let said = |key: u32, entry: Entry<'_>| (key, format!("{entry:?}"));
         let wanted = [said(0, new), said(1, old), said(2, new), said(3, Entry::Tombstone), said(9, new)];
         assert_eq!(entries(&one), wanted);
-        assert_eq!((one.len(), one.keys_between(&1u32.to_be_bytes(), Some(&3u32.to_be_bytes())).unwrap()), (5, 2));
-        assert!(one.meets(&4u32.to_be_bytes(), None).unwrap());
-        assert!(!one.meets(&4u32.to_be_bytes(), Some(&9u32.to_be_bytes())).unwrap());
+        assert_eq!((one.len(), one.keys_between(&name(1), Some(&name(3))).unwrap()), (5, 2));
+        assert!(one.meets(&name(4), None).unwrap());
+        assert!(!one.meets(&name(4), Some(&name(9))).unwrap());
         assert!(names(&disk).is_empty(), "no run has a name");
         let bytes: u64 = runs.iter().chain([&one]).map(|run| run.file_bytes()).sum();
         assert!(bytes > 0 && spill.bytes() == bytes);

@@ -18,12 +18,8 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// A stream below the merge.
+/// A stream below the merge. Cursors of trees are large, and in no box: that would be an allocation for each in each scan.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most streams are trees, and a box would be an allocation for each in each scan"
-)]
 pub(crate) enum Stream {
     Memory(Memory),
     Run(OfRun),

@@ -1,8 +1,9 @@
 //! [`Share`]: how much memory batches and transactions hold that are not committed yet, of all of a set together.
 //!
 //! What is written and not committed lies in memory, and only its owner knows when it will end. So there is one account for a
-//! set, and whoever collects writes takes shares of it as they come: what no longer fits is refused at once, with the
-//! numbers, while there is memory left, and nothing that others do meanwhile is in danger. A share is given back when its
+//! set, and whoever collects writes takes shares of it as they come. What no longer fits is refused at once, with the
+//! numbers, while there is memory left, and nothing that others do meanwhile is in danger: a batch is spilled to files then
+//! (`staged.rs`), a transaction refuses the write. A share is given back when its
 //! owner is dropped or committed; from then on the layer that it became counts (`large.rs`).
 //!
 //! Each share has a first step free: small batches and transactions never come here. So the account is exact up to one step for each.

@@ -32,6 +32,9 @@ pub struct Setup {
     pub merge_parts: NonZeroUsize,
     /// Bytes of a batch from which on it is a large one; `None`: as by default, which no workload reaches.
     pub large_bytes: Option<u64>,
+    /// Bytes of memory for what is not committed, beyond which large batches of the engine are spilled; `None`: as by default, which no
+    /// workload reaches. The facade's transactions would be refused, so it has the default.
+    pub uncommitted_bytes: Option<u64>,
 }
 
 /// Everything tiny: every mechanism runs all the time.
@@ -47,6 +50,7 @@ pub const TINY: Setup = Setup {
     hash_seed: 1,
     merge_parts: NonZeroUsize::MIN,
     large_bytes: None,
+    uncommitted_bytes: None,
 };
 
 const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
@@ -55,7 +59,7 @@ const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 pub const ONE: Setup =
     Setup { name: "one", partitions: 1, chunk_bytes: 32 << 10, hash_seed: 2, merge_parts: THREE, ..TINY };
 
-/// Four partitions of large pages. Many a batch is a large one.
+/// Four partitions of large pages. Many a batch is a large one, and most of these find no room in memory.
 pub const WIDE: Setup = Setup {
     name: "wide",
     partitions: 4,
@@ -68,6 +72,7 @@ pub const WIDE: Setup = Setup {
     hash_seed: 3,
     merge_parts: NonZeroUsize::MIN,
     large_bytes: Some(1200),
+    uncommitted_bytes: Some(2500),
 };
 
 /// One partition of large pages, no filters, a memtable that seldom fills, and merges in three parts.
@@ -81,6 +86,7 @@ pub const ROOMY: Setup = Setup {
     hash_seed: 4,
     merge_parts: THREE,
     large_bytes: None,
+    uncommitted_bytes: None,
     ..WIDE
 };
 
@@ -122,6 +128,7 @@ impl Setup {
         options.merge_part_keys = 2;
         options.idle_ms = 10_000;
         options.large_bytes = self.large_bytes;
+        options.uncommitted_bytes = self.uncommitted_bytes;
         options.create = create;
         options
     }
