@@ -88,6 +88,7 @@ mod replay;
 mod restore;
 mod routing;
 mod run;
+mod runs;
 mod salvage;
 mod set;
 mod snapshot;

@@ -17,12 +17,12 @@
 //! What this file does not know: whose run it is, its number, and what lies above it or under it (`version.rs`).
 
 use crate::Result;
-use crate::sync::AtomicU64;
 use halodb_btree::{Cursor, Expiry, Tree};
 use halodb_memtable::{Entry, Life};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+// Of a figure, on which no order of events depends: so a model checker need not know of it.
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stands for a removal.
 const REMOVED: Expiry = Expiry::at_ms(1);

@@ -108,6 +108,13 @@ pub(crate) struct Counters {
     pub(crate) conflicts: AtomicU64,
 }
 
+impl Drop for Shared {
+    /// Before the lock is let go of: a batch may outlive the set.
+    fn drop(&mut self) {
+        self.spill.close();
+    }
+}
+
 impl Shared {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let (version, lsn) = self.versions.capture(|| self.wal.settled());

@@ -17,7 +17,7 @@ use crate::directory;
 use crate::fleeting::Fleeting;
 use crate::manifest::Manifest;
 use crate::run::{self, Run};
-use crate::sync::{AtomicU64, Mutex};
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Options, Result};
 use halodb_btree::{Build, Cursor, Store, StoreOptions};
 use halodb_memtable::{Entry, Memtable};
@@ -26,6 +26,8 @@ use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -67,10 +69,10 @@ impl Spill {
 
     /// Bytes of all runs that somebody has.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(std::sync::atomic::Ordering::Relaxed)
+        self.bytes.load(Relaxed)
     }
 
-    /// From now on no run is begun: the files are another process's.
+    /// From now on no run is begun: the files may be another process's.
     pub(crate) fn close(&self) {
         self.state.lock().is_closed = true;
     }

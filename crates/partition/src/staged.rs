@@ -7,9 +7,8 @@
 //! above them, so that the whole still says what was asked for in the order in which it was asked.
 //!
 //! What they take is held of the memory for writes that are not committed (`uncommitted.rs`). Beyond it they are *spilled*: each table
-//! becomes a run, a sorted file (`spill.rs`), and an empty one takes its place. Runs are merged when there are many of one size, so
-//! that each write is copied as often as the logarithm of their number says; and those of a partition into one before the
-//! commit. What is newer lies in a later run, and above all runs in the table.
+//! becomes a run, a sorted file, and an empty one takes its place (`runs.rs`); before the commit those of a partition are made one.
+//! What is newer lies in a later run, and above all runs in the table.
 //!
 //! What this file does not know: logs, and who may read what when (`large.rs`).
 
@@ -17,6 +16,7 @@ use crate::batch::{self, Op};
 use crate::ranges::KeyRanges;
 use crate::routing::Router;
 use crate::run::{self, Run};
+use crate::runs::Runs;
 use crate::set::{PartitionSet, Shared};
 use crate::spill::Spill;
 use crate::uncommitted::Share;
@@ -58,9 +58,8 @@ pub struct Staged {
     pool: Arc<Pool>,
     /// One for each partition that a key was written to.
     tables: Vec<Option<Filling>>,
-    /// For each partition what was spilled, the oldest first.
-    runs: Vec<Vec<Spilled>>,
-    spill: Arc<Spill>,
+    /// What was spilled.
+    runs: Runs,
     ranges: KeyRanges,
     /// Bytes of the keys of range deletes, and a few for each.
     range_bytes: u64,
@@ -79,16 +78,6 @@ struct Filling {
     /// So much may be written to it before it has to be asked again.
     room_bytes: u64,
 }
-
-/// A run, and how often its writes were copied from one to another.
-#[derive(Clone, Debug)]
-struct Spilled {
-    run: Arc<Run>,
-    merges: u32,
-}
-
-/// So many runs of one size are merged into one: each is an open file, and has a page of its own in memory while they are merged.
-const RUNS: usize = 16;
 
 /// More than a write takes in a memtable, beside key and value; and a range in a set of them.
 const OVERHEAD_BYTES: u64 = 128;
@@ -135,25 +124,11 @@ impl Shared {
 impl Staged {
     pub(crate) fn new(router: Router, max_key: usize, pool: Arc<Pool>, share: Share, spill: Arc<Spill>) -> Self {
         let tables: Vec<_> = (0..router.partitions).map(|_| None).collect();
-        let runs: Vec<_> = tables.iter().map(|_| Vec::new()).collect();
+        let runs = Runs::new(tables.len(), spill);
         let step_bytes = (share.step_bytes() / tables.len().max(1) as u64).max(1);
         let (ranges, range_bytes) = (KeyRanges::new(), 0);
         let (len, len_bytes, expires) = (0, 0, false);
-        Self {
-            router,
-            max_key,
-            pool,
-            tables,
-            runs,
-            spill,
-            ranges,
-            range_bytes,
-            share,
-            step_bytes,
-            len,
-            len_bytes,
-            expires,
-        }
+        Self { router, max_key, pool, tables, runs, ranges, range_bytes, share, step_bytes, len, len_bytes, expires }
     }
 
     /// Sets a key. O(1), one copy; a write that finds no room in memory waits until what is there is sorted and written to files.
@@ -277,10 +252,7 @@ impl Staged {
                 filling.room_bytes -= needed;
                 filling.table.insert(hash, key, 0, entry);
             }
-            None => {
-                let run = self.spill.write_entry(partition, key, entry)?;
-                self.add_run(partition, run);
-            }
+            None => self.runs.add_entry(partition, key, entry)?,
         }
         self.len_bytes += bytes + 4;
         Ok(())
@@ -324,33 +296,8 @@ impl Staged {
             self.tables[partition] = None;
             return Ok(());
         }
-        let run = self.spill.write_table(partition, &filling.table)?;
+        self.runs.add_table(partition, &filling.table)?;
         self.tables[partition] = None;
-        self.add_run(partition, run);
-        Ok(())
-    }
-
-    /// Adds the newest run of a partition.
-    fn add_run(&mut self, partition: usize, run: Arc<Run>) {
-        let runs = &mut self.runs[partition];
-        runs.push(Spilled { run, merges: 0 });
-        while let Some(merges) = runs.last().map(|newest| newest.merges) {
-            let alike = runs.iter().rev().take_while(|spilled| spilled.merges == merges).count();
-            // What fails is done with the next run, or before the commit, where it is told.
-            if alike < RUNS || Self::merge_newest(&self.spill, partition, runs, alike).is_err() {
-                break;
-            }
-        }
-    }
-
-    /// Makes the newest runs, so many of them, one.
-    fn merge_newest(spill: &Spill, partition: usize, runs: &mut Vec<Spilled>, newest: usize) -> Result<()> {
-        let first = runs.len() - newest;
-        let merged: Vec<_> = runs[first..].iter().map(|spilled| spilled.run.clone()).collect();
-        let run = spill.merge(partition, &merged)?;
-        let merges = runs[first..].iter().map(|spilled| spilled.merges).max().unwrap_or_default() + 1;
-        runs.truncate(first);
-        runs.push(Spilled { run, merges });
         Ok(())
     }
 
@@ -362,15 +309,10 @@ impl Staged {
     /// # Errors
     /// `Full`, `Io`, `Corrupt`, `Closed`: it is as it was, and the call may be repeated.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        for partition in 0..self.runs.len() {
-            if self.runs[partition].is_empty() {
-                continue;
-            }
-            self.spill_table(partition)?;
-            let runs = &mut self.runs[partition];
-            if runs.len() > 1 {
-                let all = runs.len();
-                Self::merge_newest(&self.spill, partition, runs, all)?;
+        for partition in 0..self.tables.len() {
+            if self.runs.has(partition) {
+                self.spill_table(partition)?;
+                self.runs.make_one(partition)?;
             }
         }
         self.share.shrink_to(self.memory_bytes());
@@ -388,7 +330,7 @@ impl Staged {
         // Before the first of them: without runs a range is refused whole.
         let tombstones: u64 = covered.iter().map(|key| key.len() as u64 + OVERHEAD_BYTES).sum();
         // What is spilled now is in `covered` already.
-        let spilled: Vec<Arc<Run>> = self.runs.iter().flatten().map(|spilled| spilled.run.clone()).collect();
+        let spilled: Vec<Arc<Run>> = self.runs.all().cloned().collect();
         if self.share.hold(self.memory_bytes() + tombstones + bytes).is_err() {
             self.spill()?;
             self.share.hold(self.memory_bytes() + bytes)?;
@@ -428,7 +370,7 @@ impl Staged {
     /// The partitions that it writes to.
     pub(crate) fn touched(&self) -> Vec<usize> {
         let all = !self.ranges.is_empty();
-        let has = |partition: usize| self.tables[partition].is_some() || !self.runs[partition].is_empty();
+        let has = |partition: usize| self.tables[partition].is_some() || self.runs.has(partition);
         (0..self.tables.len()).filter(|&partition| all || has(partition)).collect()
     }
 
@@ -448,17 +390,7 @@ impl Staged {
                 return Ok(());
             }
         }
-        for spilled in self.runs.iter().flatten() {
-            let mut cursor = spilled.run.cursor();
-            cursor.seek_first()?;
-            while let Some((key, entry)) = run::entry_at(&cursor)? {
-                if !each(key, entry) {
-                    return Ok(());
-                }
-                cursor.next()?;
-            }
-        }
-        Ok(())
+        self.runs.entries(each)
     }
 
     /// Takes all out, with a number: what each partition gets. Nothing is left, and no memory held. After [`Staged::finish`]; does no
@@ -476,9 +408,7 @@ impl Staged {
                 table.delete_range(start, end, lsn.0);
             }
             table.seal(lsn.0);
-            let run = self.runs[partition].pop().map(|spilled| spilled.run);
-            debug_assert!(self.runs[partition].is_empty(), "they were made one");
-            sealed.push((partition, Sealed { table, run }));
+            sealed.push((partition, Sealed { table, run: self.runs.take(partition) }));
         }
         (self.len, self.len_bytes, self.range_bytes, self.expires) = (0, 0, 0, false);
         self.share.give_back();

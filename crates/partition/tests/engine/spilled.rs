@@ -543,8 +543,15 @@ fn a_batch_that_is_left_gives_its_files_back_and_one_that_outlives_the_set_makes
     assert_eq!(set.space().unwrap().runs, set.stats().run_bytes);
     drop(staged);
     assert_eq!(set.space().unwrap().runs, 0);
-    let mut late = stage(&set, 0..5, "late");
+    let (mut late, mut later) = (stage(&set, 0..5, "late"), stage(&set, 0..5, "late"));
+    let refused = |staged: &mut Staged| {
+        (0..400).find_map(|n| staged.put(key(n).as_bytes(), b"late").err()).expect("no file is made").kind()
+    };
     set.close(0).unwrap();
-    let refused = (0..400).find_map(|n| late.put(key(n).as_bytes(), b"late").err()).expect("no file is made");
-    assert_eq!(refused.kind(), ErrorKind::Closed);
+    assert_eq!(refused(&mut late), ErrorKind::Closed);
+    drop(set);
+    // Nor is one made for a set that is gone without an end.
+    let set = opened(&disk);
+    drop((std::mem::replace(&mut later, stage(&set, 0..5, "late")), set));
+    assert_eq!(refused(&mut later), ErrorKind::Closed);
 }
