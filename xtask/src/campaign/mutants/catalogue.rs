@@ -142,7 +142,6 @@ pub const ALL: &[Mutant] = &[
     crash("partition.commit-before-parts", "the last part of a large batch is written behind its commit"),
     crash("partition.parts-without-commit", "the parts of a large batch are replayed without its commit"),
     crash("partition.claims-parts", "a tree claims the parts of a large batch whose layer is not merged"),
-    model("partition.judge-ignores-runs", "a condition is judged as if a large batch in files had nothing"),
     model("partition.run-keeps-oldest", "of what was spilled of a key, the oldest is kept"),
     model("partition.spilled-outlives-range", "a range delete leaves what its batch has spilled before"),
     model("partition.validate-ignores-runs", "a commit overlooks writes of a large batch in files"),
