@@ -14,11 +14,13 @@ use crate::{Commit, Error, ErrorKind, Keyspace, Result, Ttl};
 
 /// Writes that apply whole or not at all, whatever happens: no reader and no crash ever shows a part of them.
 ///
-/// Of several writes to one key the last one counts. The batch is kept in memory until it is committed and then merged, once, and
+/// Of several writes to one key the last one counts. The batch is kept until it is committed and then merged, once, and
 /// may be larger than the memtables and the log limit: above a quarter of the memtables
 /// ([`Builder::memtable`](crate::Builder::memtable)), at most 32 MiB, it gets a memtable of its own as it grows, and goes to the log in pieces
-/// when it is committed. All batches and transactions that are not committed may hold 32 times the memtables together: one that
-/// grows beyond it is given up at once, memory included, and its commit answers [`Full`](ErrorKind::Full).
+/// when it is committed. All batches and transactions that are not committed may hold 32 times the memtables together: what a batch has
+/// beyond that goes to files as it grows, and so a batch may be larger than memory. They take up to about three times its bytes on the
+/// disk, beside the log, until it is merged. If there is no room for that either, the batch is given up at once, files and memory included, and
+/// its commit answers [`Full`](ErrorKind::Full).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -323,7 +325,7 @@ impl Batch {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for the first illegal key or value that was put in; `Full` if it outgrew the memory for what is not committed;
+    /// `InvalidInput` for the first illegal key or value that was put in; `Full` if it found room neither in memory nor on the disk;
     /// nothing was written then. Otherwise those of [`Keyspace::put`].
     pub fn commit(self) -> Result<Commit> {
         match (self.invalid, self.staged) {

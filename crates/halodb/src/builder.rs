@@ -191,8 +191,8 @@ impl Builder {
         self
     }
 
-    /// Bytes of memory that all batches and transactions together may hold which are not committed; one that grows beyond it is
-    /// refused with [`Full`](ErrorKind::Full). As much again may be committed and not merged: large commits wait then. For tests that want to
+    /// Bytes of memory that all batches and transactions together may hold which are not committed; a batch that grows beyond it goes on in
+    /// files, a transaction is refused with [`Full`](ErrorKind::Full). As much again may be committed and not merged: large commits wait then. For tests that want to
     /// see that; leave it alone otherwise. Default: 32 times [`Builder::memtable`], at least 64 MiB.
     pub fn uncommitted_limit(mut self, bytes: u64) -> Self {
         self.settings.uncommitted_bytes = Some(bytes);

@@ -55,6 +55,7 @@ impl Shared {
         for partition in &self.partitions {
             drop(partition.quiet.lock());
         }
+        self.spill.close();
         self.versions.release_lock();
     }
 

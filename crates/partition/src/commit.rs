@@ -12,7 +12,7 @@ use crate::batch::{self, Op};
 use crate::few::Few;
 use crate::set::{PartitionSet, Shared};
 use crate::snapshot::Snapshot;
-use crate::version::{Layer, SetVersion};
+use crate::version::{Layer, Newest, SetVersion};
 use crate::{Batch, Result};
 use halodb_memtable::{Entry, Life, Memtable};
 use halodb_vfs::mutant;
@@ -177,7 +177,13 @@ impl PartitionSet {
                 // A merge took entries younger than the snapshot out of the memtables: read again.
                 continue;
             }
-            let judged = judge(&current, shared, conditions, &present);
+            let seen = snapshot.as_ref().map_or(Lsn(0), Snapshot::lsn);
+            let judged = judge(&current, shared, conditions, &present, seen);
+            if let Some(lsn) = judged.again_after {
+                drop(section);
+                shared.wait_visible(lsn)?;
+                continue;
+            }
             if let Some(failed) = judged.failed {
                 drop(section);
                 shared.await_durable(judged.depends_on, level)?;
@@ -266,22 +272,38 @@ pub(crate) struct Judged {
     pub(crate) failed: Option<usize>,
     /// The youngest entry that the judgement rests on.
     pub(crate) depends_on: Lsn,
+    /// The commit of a run that is younger than the look outside: to be looked at outside, once it is visible.
+    pub(crate) again_after: Option<Lsn>,
 }
 
-/// Judges conditions in the section: what is younger than the snapshot is in the memtables, visible or not; and what has
-/// expired by now is absent.
-pub(crate) fn judge(current: &SetVersion, shared: &Shared, conditions: &[(&[u8], Expect)], present: &[Life]) -> Judged {
+/// Judges conditions in the section, where no file is read: what is younger than the snapshot, which was taken through `seen`, is
+/// in the memtables, visible or not, or in a run that is; and what has expired by now is absent.
+pub(crate) fn judge(
+    current: &SetVersion,
+    shared: &Shared,
+    conditions: &[(&[u8], Expect)],
+    present: &[Life],
+    seen: Lsn,
+) -> Judged {
     let now_ms = shared.clock.now_ms();
-    let mut judged = Judged { failed: None, depends_on: Lsn(0) };
+    let mut judged = Judged { failed: None, depends_on: Lsn(0), again_after: None };
     for (i, ((key, expect), before)) in conditions.iter().zip(present).enumerate() {
         let hash = shared.router.hash(key);
         let part = &current.parts[shared.router.partition_of_hash(hash)];
         let life = match part.newest_in_memory(hash, key) {
-            Some(found) => {
+            Newest::Found(found) => {
                 judged.depends_on = judged.depends_on.max(Lsn(found.seq));
                 found.entry.life()
             }
-            None => *before,
+            Newest::Run(lsn) if lsn > seen => {
+                judged.again_after = Some(lsn);
+                break;
+            }
+            Newest::Run(lsn) => {
+                judged.depends_on = judged.depends_on.max(lsn);
+                *before
+            }
+            Newest::Absent => *before,
         };
         if life.is_live(now_ms) != (*expect == Expect::Present) {
             judged.failed = Some(i);

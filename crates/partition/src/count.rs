@@ -118,9 +118,12 @@ impl OfLayer<'_> {
     }
 }
 
-/// The tallies of all memtables of a partition; `None` if one of them has gone on beyond the snapshot, was merged further
+/// The tallies of all memtables of a partition; `None` if one of its layers is a run, or one of them has gone on beyond the snapshot, was merged further
 /// before it was counted, or was counted over a tree without something that is live at the snapshot's time.
 fn tallies<'p>(snapshot: &Snapshot, part: &'p PartVersion) -> Result<Option<Vec<OfLayer<'p>>>> {
+    if part.has_runs() {
+        return Ok(None);
+    }
     let mut all = Vec::new();
     let as_of = AsOf { now_ms: snapshot.now_ms(), dropped_ms: part.dropped_ms };
     for (depth, layer) in part.layers().enumerate() {
@@ -141,7 +144,7 @@ fn lives_under(snapshot: &Snapshot, part: &PartVersion, depth: usize, keys: &[&[
     let older = if mutant("partition.count-asks-tree-only") { usize::MAX } else { depth + 1 };
     for (i, key) in keys.iter().enumerate() {
         let hash = snapshot.router().hash(key);
-        match part.layers().skip(older).find_map(|layer| layer.get(hash, key, snapshot.lsn())) {
+        match part.in_memory_below(older, hash, key, snapshot.lsn())? {
             Some(found) => lives[i] = found.entry.life(),
             None => {
                 asked.push((*key, hash));

@@ -6,6 +6,7 @@
 //!   MANIFEST              identity; written last
 //!   wal/0000000001.log …  the commit log
 //!   p000/tree.db …        one page file per partition
+//!   p000/run-….tmp        writes that found no room in memory; loses its name at once, and is of no use afterwards
 //!   halodb.toml           optional; belongs to the user
 //! ```
 //!
@@ -33,6 +34,10 @@ pub(crate) const FINISHED: &str = "FINISHED";
 pub(crate) const CONFIG: &str = "halodb.toml";
 const WAL: &str = "wal";
 const TREE: &str = "tree.db";
+/// A page file has this behind its name until it is whole.
+const NEW_SUFFIX: &str = ".new";
+const RUN_PREFIX: &str = "run-";
+const RUN_SUFFIX: &str = ".tmp";
 /// Where the log prepares a segment before it gives it its name.
 const WAL_TEMPORARY: &str = "prepare.tmp";
 
@@ -42,6 +47,16 @@ pub(crate) fn wal_dir(dir: &Path) -> PathBuf {
 
 pub(crate) fn tree_path(dir: &Path, partition: u32) -> PathBuf {
     dir.join(format!("p{partition:03}")).join(TREE)
+}
+
+/// Where a run has its name, for a moment (`spill.rs`).
+pub(crate) fn run_path(dir: &Path, partition: u32, number: u64) -> PathBuf {
+    tree_path(dir, partition).with_file_name(format!("{RUN_PREFIX}{number:06}{RUN_SUFFIX}"))
+}
+
+/// Whether a file beside a tree is one of a run, of which a crash took the owner.
+pub(crate) fn is_run(name: &str) -> bool {
+    name.starts_with(RUN_PREFIX) && name.trim_end_matches(NEW_SUFFIX).ends_with(RUN_SUFFIX)
 }
 
 pub(crate) fn identity(manifest: &Manifest, partition: u32) -> Identity {
@@ -273,7 +288,7 @@ fn skeleton_file(folder: &str, name: &str) -> SkeletonFile {
         WAL if name == WAL_TEMPORARY => SkeletonFile::Temporary,
         WAL => SkeletonFile::Foreign,
         _ if name == TREE => SkeletonFile::Tree,
-        _ if name == format!("{TREE}.new") => SkeletonFile::Temporary,
+        _ if name == format!("{TREE}{NEW_SUFFIX}") || is_run(name) => SkeletonFile::Temporary,
         _ => SkeletonFile::Foreign,
     }
 }

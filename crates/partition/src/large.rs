@@ -9,7 +9,8 @@
 //! Outside the section the writes go to the log as parts of bounded size: ordinary records with numbers of their own, which
 //! make nothing visible. In the section the conditions are judged, the part commit gets its number, and the tables in which the
 //! writes were collected become layers as they are, above what is older and under a new active memtable: so the order of layers
-//! is the order of numbers, and whoever reads, counts, validates or merges meets memtables as ever.
+//! is the order of numbers, and whoever reads, counts, validates or merges meets memtables as ever; or runs, where the writes found no
+//! room in memory (`run.rs`), which nobody reads in the section.
 //!
 //! **What the log keeps.** A tree's position (`applied`) says that everything up to it is in the tree. While a large commit is
 //! undecided, or decided and not merged, no tree under it claims to be beyond the record in front of its first part
@@ -28,6 +29,7 @@ use crate::snapshot::Snapshot;
 use crate::staged::Staged;
 use crate::sync::{AtomicU64, Mutex};
 use crate::validate::{Inside, Trial, Validated};
+use crate::version::Layer;
 use crate::{Batch, Error, ErrorKind, Result};
 use halodb_memtable::{Entry, Life, Memtable};
 use halodb_vfs::mutant;
@@ -139,6 +141,7 @@ impl PartitionSet {
         let shared = &*self.shared;
         shared.ensure_writable()?;
         shared.begin_commit(staged.expires(), now_ms)?;
+        staged.finish()?;
         let touched = staged.touched();
         let alone = shared.large.alone.lock();
         shared.reserve_layers(&touched, staged.memory_bytes())?;
@@ -160,6 +163,11 @@ impl PartitionSet {
             match shared.judge_inside(&mut terms, outside) {
                 Judgement::Clear => {}
                 Judgement::Again => continue,
+                Judgement::AgainAfter(lsn) => {
+                    drop(section);
+                    shared.wait_visible(lsn)?;
+                    continue;
+                }
                 Judgement::Refused(answer) => return Ok(Verdict::Refused(answer)),
                 Judgement::Failed { number, depends_on } => {
                     drop(section);
@@ -210,8 +218,13 @@ enum Outside {
 enum Judgement {
     Clear,
     Again,
+    /// As soon as the commit with this number is visible.
+    AgainAfter(Lsn),
     Refused(Validated),
-    Failed { number: usize, depends_on: Lsn },
+    Failed {
+        number: usize,
+        depends_on: Lsn,
+    },
 }
 
 impl Shared {
@@ -225,7 +238,9 @@ impl Shared {
         let current = self.versions.load();
         let full = touched.iter().find(|&&partition| {
             let frozen = &current.parts[partition].frozen;
-            let bytes = || frozen.iter().map(|layer| layer.table.size_bytes()).sum::<u64>();
+            // What lies in runs takes no memory; but readers look at them, and the disk has them twice.
+            let of_run = |layer: &Layer| layer.run.as_ref().map_or(0, |run| run.file_bytes());
+            let bytes = || frozen.iter().map(|layer| layer.table.size_bytes() + of_run(layer)).sum::<u64>();
             frozen.len() > FEW_FROZEN && (frozen.len() > MOST_FROZEN || bytes() >= self.freeze_bytes())
         });
         let Some(partition) = full else { return Ok(()) };
@@ -254,7 +269,10 @@ impl Shared {
                     // A merge took entries younger than the snapshot out of the memtables: read again.
                     return Judgement::Again;
                 }
-                let judged = commit::judge(&current, self, conditions, &lives);
+                let judged = commit::judge(&current, self, conditions, &lives, snapshot.lsn());
+                if let Some(lsn) = judged.again_after {
+                    return Judgement::AgainAfter(lsn);
+                }
                 let failed = |number| Judgement::Failed { number, depends_on: judged.depends_on };
                 judged.failed.map_or(Judgement::Clear, failed)
             }
@@ -285,7 +303,7 @@ impl Shared {
             }
             failed = self.write_part_of(&mut written, &mut part, part_bytes, now_ms);
             failed.is_ok()
-        });
+        })?;
         failed?;
         if !part.is_empty() {
             let payload = written.sum.part(&part);
@@ -352,14 +370,14 @@ impl Shared {
     fn lay(&self, staged: &mut Staged, last: Lsn, lsn: Lsn, written: &Written<'_>) {
         // A planted fault shows each partition's layer at once, whatever of the others is there and durable.
         let floor = if mutant("partition.layers-at-once") { lsn } else { Lsn(0) };
-        for (partition, table) in staged.seal(lsn) {
+        for (partition, large) in staged.seal(lsn) {
             let active = &self.versions.load().parts[partition].active;
             if active.table.is_empty() {
                 // Nothing was written to it, and nothing will be: whoever validates has to know that.
                 self.evidence.keep(partition, &active.clone().frozen(lsn), self.evidence_bytes());
             }
             let empty = Arc::new(Memtable::with_pool(self.pool.clone()));
-            self.versions.replace(partition, floor, |part| part.lay(table, empty, last, lsn, written.before));
+            self.versions.replace(partition, floor, |part| part.lay(large, empty, last, lsn, written.before));
         }
         self.size_memtables();
         // The layers hold the log from here on.

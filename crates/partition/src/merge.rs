@@ -72,7 +72,7 @@ impl Shared {
             let progress = &self.partitions[partition].progress;
             // One run to read from end to end.
             layer.table.sort();
-            progress.begin_chunk(layer.table.middle(&[], None).map_or(0, |(keys, _)| keys as u64));
+            progress.begin_chunk(layer.keys_between(&[], None)?);
             let synced = self.wal.synced();
             let mut txn = pager.begin()?;
             let Chunk { merged, has_dropped, keys } =
@@ -114,7 +114,7 @@ impl Shared {
             });
             progress.end_chunk(keys);
             if finished {
-                let passed = (is_waited_for && layer.is_large()).then(|| layer.table.versions());
+                let passed = (is_waited_for && layer.is_large()).then(|| layer.versions());
                 progress.finish(passed);
                 break;
             }
@@ -139,21 +139,23 @@ impl Shared {
     ) -> Result<Chunk> {
         let limit_pages = self.chunk_pages(&part.tree);
         let from = layer.merged_up_to.as_deref().map(successor).unwrap_or_default();
-        let keys_below = |end: Option<&[u8]>| layer.table.middle(&from, end).map_or(0, |(keys, _)| keys as u64);
+        let keys_below = |end: Option<&[u8]>| layer.keys_between(&from, end);
         let width = self.options.merge_executor.width().get();
-        let plan = if width < 2 {
+        // Of a run, which is read from the disk, one stream after the other is as fast.
+        let plan = if width < 2 || layer.run.is_some() {
             Plan::undivided()
         } else {
             let (tree_pages, bytes) = (part.tree.snapshot().page_count(), layer.table.size_bytes());
             let page_size = u64::from(self.manifest.page_size);
-            let keys = keys_for(limit_pages, seen, keys_below(None), tree_pages, bytes, page_size);
+            let keys = keys_for(limit_pages, seen, keys_below(None)?, tree_pages, bytes, page_size);
             Plan::divided(&layer.table, &from, keys, width, self.options.merge_part_keys)
         };
         let mut ranges = layer_ranges(layer);
         if let [_] = plan.starts[..] {
             let mut edits = LayerEdits::new(layer, &from, None, now_ms, progress);
             let merged = halodb_btree::merge(txn, &part.tree, &ranges, &mut edits, FILL_PERCENT, limit_pages)?;
-            let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref());
+            edits.finish()?;
+            let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref())?;
             return Ok(Chunk { merged, has_dropped: edits.has_dropped(), keys });
         }
         let end = plan.end();
@@ -174,10 +176,11 @@ impl Shared {
         let executor = &*self.options.merge_executor;
         let mut merged =
             halodb_btree::merge_parts(txn, &part.tree, &ranges, parts, FILL_PERCENT, limit_pages, executor)?;
+        streams.iter_mut().try_for_each(LayerEdits::finish)?;
         if merged.merged_up_to.is_none() {
             merged.merged_up_to = plan.last;
         }
-        let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref());
+        let keys = keys_below(merged.merged_up_to.as_deref().map(successor).as_deref())?;
         Ok(Chunk { merged, has_dropped: streams.iter().any(LayerEdits::has_dropped), keys })
     }
 

@@ -65,11 +65,16 @@ impl Snapshot {
                 self.parts()[partition].prefetch(hash);
                 pending.push(Pending { partition, number: first + i, hash });
             }
+            let mut failed = Ok(());
             pending.retain(|&Pending { partition, number, hash }| {
                 let part = &self.parts()[partition];
                 match part.in_memory(hash, keys[number].as_ref(), self.lsn()) {
-                    None => true,
-                    Some(newest) => {
+                    Ok(None) => true,
+                    Err(e) => {
+                        failed = Err(e);
+                        false
+                    }
+                    Ok(Some(newest)) => {
                         if let Some(bytes) = newest.entry.live_value(self.now_ms()) {
                             found(number, Where::Memory(part, hash, bytes));
                         }
@@ -77,6 +82,7 @@ impl Snapshot {
                     }
                 }
             });
+            failed?;
             pending.sort_unstable_by_key(|key| (key.partition, key.number));
             for of_partition in pending.chunk_by(|a, b| a.partition == b.partition) {
                 asked.clear();

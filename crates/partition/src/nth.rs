@@ -25,7 +25,7 @@ impl Snapshot {
     /// A cursor on the key that has exactly `i` live keys between `from` and itself; `None` if there are not so many up to
     /// `to`.
     ///
-    /// Cost: O(log² n) and as many counts as the logarithm of the number of keys: some hundred microseconds for millions of
+    /// Cost: while writes that found no room in memory are not merged, a step for each key before it; otherwise O(log² n) and as many counts as the logarithm of the number of keys: some hundred microseconds for millions of
     /// keys. See [`Snapshot::count`] for what a count costs after writes.
     ///
     /// # Errors
@@ -35,6 +35,10 @@ impl Snapshot {
             return Ok(None);
         }
         let (lower, upper) = (count::lower(from), count::upper(to));
+        if self.parts().iter().any(|part| part.has_runs()) {
+            // To count is to walk then.
+            return self.walk_to(&lower, upper.as_deref(), i);
+        }
         let mut search = Search { snapshot: self, from, wanted: i, lower, before: 0, upper };
         for part in self.parts() {
             let tree = &part.tree;
@@ -61,15 +65,22 @@ impl Snapshot {
                 search.is_at_or_behind(key)?;
             }
         }
+        let upper = search.upper.as_deref();
+        self.walk_to(&search.lower, upper, i.saturating_sub(search.before))
+    }
+
+    /// A cursor on the key that has so many live keys between `lower` and itself, if it is below `upper`.
+    fn walk_to(&self, lower: &[u8], upper: Option<&[u8]>, keys: u64) -> Result<Option<Cursor>> {
         let mut cursor = self.cursor();
-        cursor.seek(&search.lower)?;
-        for _ in search.before..i {
+        cursor.seek(lower)?;
+        for _ in 0..keys {
             if cursor.key().is_none() {
                 break;
             }
             cursor.next()?;
         }
-        Ok(cursor.key().is_some().then_some(cursor))
+        let is_there = cursor.key().is_some_and(|key| upper.is_none_or(|upper| key < upper));
+        Ok(is_there.then_some(cursor))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::pinned::Pinned;
 use crate::replay::Replay;
 use crate::routing::Router;
 use crate::set::{Counters, Partition, PartitionSet, Shared};
+use crate::spill::Spill;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::uncommitted::Uncommitted;
 use crate::version::{Layer, PartVersion, SetVersion, VersionCell};
@@ -105,6 +106,8 @@ impl PartitionSet {
             opened.push(OpenPart::read(&vfs, dir, &manifest, partition, tree_options, &pool)?);
         }
         let floor = opened.iter().map(|p| p.checkpoint.applied).max().unwrap_or_default();
+        let uncommitted = Uncommitted::new(options.uncommitted_bytes, options.memtable_bytes);
+        let spill = Arc::new(Spill::new(&vfs, dir, &manifest, &options));
         let log = match new_log {
             Some(wal) => {
                 // Nothing to read; but the directory itself may be the work of a process that died before it was durable.
@@ -113,7 +116,7 @@ impl PartitionSet {
                 OpenLog { wal, untouched: false, last: Lsn(0), clock }
             }
             None => {
-                let replay = Replay::new(dir, router, &mut opened, opening);
+                let replay = Replay::new(dir, router, &mut opened, opening, (uncommitted.clone(), spill.clone()));
                 OpenLog::recover(&vfs, dir, &manifest, &options, replay, &mut report)?
             }
         };
@@ -132,7 +135,6 @@ impl PartitionSet {
                 compacting: Mutex::new(Background::default()),
             });
         }
-        let uncommitted = Uncommitted::new(options.uncommitted_bytes, options.memtable_bytes);
         let shared = Shared {
             vfs,
             dir: dir.to_path_buf(),
@@ -153,6 +155,7 @@ impl PartitionSet {
             evidence: Arc::default(),
             large: Large::default(),
             uncommitted,
+            spill,
             ahead: AtomicBool::new(false),
             freeze_at: AtomicU64::new(0),
             pinned: Pinned::default(),

@@ -43,7 +43,8 @@ pub struct Options {
     /// least 1 MiB and at most 32 MiB. For tests, which make it tiny.
     pub large_bytes: Option<u64>,
     /// Bytes of memory that all batches and transactions together may hold which are not committed, and as much again the layers of
-    /// large commits which are not merged; `None`: 32 times the memtables, at least 64 MiB. For tests, which make it tiny.
+    /// large commits which are not merged; what a batch has beyond it goes to files. `None`: 32 times the memtables, at least 64 MiB.
+    /// For tests, which make it tiny.
     pub uncommitted_bytes: Option<u64>,
     /// What to do when the directory holds no database.
     pub create: Create,

@@ -107,8 +107,8 @@ impl Shared {
             return false;
         }
         let Some((oldest, above)) = part.frozen.split_last() else { return false };
-        let above = above.iter().skip_while(|layer| layer.is_large()).map(|layer| layer.table.versions()).sum();
-        active_bytes > self.partitions[partition].progress.line(full, oldest.table.versions(), above)
+        let above = above.iter().skip_while(|layer| layer.is_large()).map(|layer| layer.versions()).sum();
+        active_bytes > self.partitions[partition].progress.line(full, oldest.versions(), above)
     }
 
     /// Before a commit: refuses with `Stalled` if the active memtable of a partition is full and cannot be frozen, as one of small writes

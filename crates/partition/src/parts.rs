@@ -73,55 +73,86 @@ pub(crate) fn ops(payload: &[u8]) -> Decoded<Vec<Op<'_>>> {
 /// Parts in the order of their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    /// The last record in front of the first part.
-    pub(crate) before: Lsn,
     /// Whole, with their ids in front.
     pub(crate) payloads: Vec<Box<[u8]>>,
 }
 
-/// Holds the parts that are read from a log until their commit comes.
-#[derive(Debug, Default)]
-pub(crate) struct Collector {
-    sum: PartCommit,
-    parts: Parts,
+/// Which of the others' parts a part follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follows {
+    /// None: what was read before belonged to another commit, which was given up.
+    Nothing,
+    Parts,
 }
 
-impl Collector {
-    /// Takes a part. What belonged to another commit is let go: that one was given up.
-    pub(crate) fn part(&mut self, lsn: Lsn, before: Lsn, payload: &[u8]) -> Decoded<()> {
+/// The parts that are read from a log, summed up until their commit comes.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    sum: PartCommit,
+    /// The last record in front of the first part.
+    before: Lsn,
+}
+
+impl Chain {
+    /// Takes a part; `before` is the record in front of it.
+    pub(crate) fn part(&mut self, lsn: Lsn, before: Lsn, payload: &[u8]) -> Decoded<Follows> {
         let (id, _) = split_varint(payload)?;
+        let mut follows = Follows::Parts;
         if id == 0 || Lsn(id) != self.sum.id {
-            *self = Self::default();
-            self.parts.before = before;
+            *self = Self { before, ..Self::default() };
+            follows = Follows::Nothing;
         }
         self.sum.add(lsn, payload);
         if id != 0 {
             // Of a commit whose first parts are not in the log any more.
             self.sum.id = Lsn(id);
         }
-        self.parts.payloads.push(payload.into());
-        Ok(())
+        Ok(follows)
     }
 
-    /// The parts that a part commit completes; `None` if the log was read from behind the first of them on, as every tree has
-    /// got beyond `needed_from`: none claims to have the first part before it has the whole.
-    pub(crate) fn complete(&mut self, payload: &[u8], needed_from: Lsn) -> Decoded<Option<Parts>> {
+    /// The last record in front of the parts that a part commit completes; `None` if the log was read from behind the first of them on,
+    /// as every tree has got beyond `needed_from`: none claims to have the first part before it has the whole.
+    pub(crate) fn complete(&mut self, payload: &[u8], needed_from: Lsn) -> Decoded<Option<Lsn>> {
         let commit = PartCommit::decode(payload)?;
-        let Self { sum, parts } = std::mem::take(self);
+        let Self { sum, before } = std::mem::take(self);
         if commit.id <= needed_from {
             return Ok(None);
         }
         if sum != commit {
             return Err("its parts are not those that were written");
         }
-        Ok(Some(parts))
+        Ok(Some(before))
+    }
+}
+
+/// Holds the parts that are read from a log until their commit comes.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    chain: Chain,
+    parts: Parts,
+}
+
+impl Collector {
+    /// Takes a part. What belonged to another commit is let go: that one was given up.
+    pub(crate) fn part(&mut self, lsn: Lsn, payload: &[u8]) -> Decoded<()> {
+        if self.chain.part(lsn, Lsn(lsn.0.saturating_sub(1)), payload)? == Follows::Nothing {
+            self.parts = Parts::default();
+        }
+        self.parts.payloads.push(payload.into());
+        Ok(())
+    }
+
+    /// As [`Chain::complete`], with the parts.
+    pub(crate) fn complete(&mut self, payload: &[u8], needed_from: Lsn) -> Decoded<Option<Parts>> {
+        let Self { mut chain, parts } = std::mem::take(self);
+        Ok(chain.complete(payload, needed_from)?.map(|_| parts))
     }
 
     /// As [`Collector::complete`] for a damaged log: whatever is there of the parts.
     pub(crate) fn salvage(&mut self, payload: &[u8]) -> Decoded<Parts> {
         let commit = PartCommit::decode(payload)?;
-        let Self { sum, parts } = std::mem::take(self);
-        Ok(if sum.id == commit.id { parts } else { Parts::default() })
+        let Self { chain, parts } = std::mem::take(self);
+        Ok(if chain.sum.id == commit.id { parts } else { Parts::default() })
     }
 }
 
@@ -150,7 +181,7 @@ mod tests {
 
     fn collect(collector: &mut Collector, parts: &[(Lsn, Vec<u8>)]) {
         for (lsn, payload) in parts {
-            collector.part(*lsn, Lsn(lsn.0 - 1), payload).expect("it decodes");
+            collector.part(*lsn, payload).expect("it decodes");
         }
     }
 
@@ -170,7 +201,13 @@ mod tests {
         collect(&mut collector, &given_up);
         collect(&mut collector, &parts);
         let complete = collector.complete(&commit, Lsn(5)).expect("it is whole").expect("it is needed");
-        assert_eq!((keys(&complete), complete.before), (vec!["a".into(), "b".into(), "c".into()], Lsn(19)));
+        assert_eq!(keys(&complete), ["a", "b", "c"]);
+        let mut chain = Chain::default();
+        let told: Vec<_> =
+            given_up.iter().chain(&parts).map(|(lsn, part)| chain.part(*lsn, Lsn(lsn.0 - 1), part)).collect();
+        let (first, next) = (Ok(Follows::Nothing), Ok(Follows::Parts));
+        assert_eq!(told, [first, next, first, next, next]);
+        assert_eq!(chain.complete(&commit, Lsn(5)), Ok(Some(Lsn(19))));
     }
 
     #[test]
@@ -204,7 +241,7 @@ mod tests {
         fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = PartCommit::decode(&bytes);
             let _ = ops(&bytes);
-            let _ = Collector::default().part(Lsn(7), Lsn(6), &bytes);
+            let _ = Collector::default().part(Lsn(7), &bytes);
         }
     }
 }

@@ -214,9 +214,7 @@ impl Readout<'_> {
                                 report.records += 1;
                                 decode(&wal_dir, &record)?.iter().try_for_each(|op| sink.replay(op))
                             }
-                            RecordKind::Part => {
-                                collector.part(record.lsn, record.lsn, record.payload).map_err(in_record)
-                            }
+                            RecordKind::Part => collector.part(record.lsn, record.payload).map_err(in_record),
                             RecordKind::PartCommit => {
                                 report.records += 1;
                                 let complete = collector.complete(record.payload, known.applied_min);
@@ -325,7 +323,7 @@ impl Readout<'_> {
             };
             failed = match record.kind {
                 RecordKind::Commit => decode(&wal_dir, &record).and_then(&mut replay),
-                RecordKind::Part => collector.part(record.lsn, record.lsn, record.payload).map_err(in_record),
+                RecordKind::Part => collector.part(record.lsn, record.payload).map_err(in_record),
                 RecordKind::PartCommit => collector.salvage(record.payload).map_err(in_record).and_then(|parts| {
                     let ops = |payload| parts::ops(payload).map_err(in_record);
                     parts.payloads.iter().try_for_each(|payload| ops(payload).and_then(&mut replay))

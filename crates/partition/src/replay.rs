@@ -9,8 +9,9 @@
 //! is visible before the open ends, so partitions need not wait for each other. Where there is one partition only, a piece is decoded while
 //! the one before it goes into the memtable.
 //!
-//! The parts of a large commit are held until the record that completes them; then what they write becomes a layer of its own above all
-//! that was replayed before, as it did when it was committed (`large.rs`).
+//! The parts of a large commit are collected as they come, as they were when it was made (`staged.rs`), and let go if another one's follow.
+//! With the record that completes them they become a layer of its own above all that was replayed before (`large.rs`). So a
+//! replay takes no more memory than the commits did.
 
 use crate::batch::{self, Op};
 use crate::clock::FoundTime;
@@ -18,10 +19,11 @@ use crate::directory;
 use crate::open::OpenPart;
 use crate::opening::{OpenProgress, Opening};
 use crate::options::OpenReport;
-use crate::parts::{self, Collector, Parts};
+use crate::parts::{self, Chain, Follows};
 use crate::routing::Router;
+use crate::spill::Spill;
 use crate::staged::Staged;
-use crate::uncommitted::Share;
+use crate::uncommitted::Uncommitted;
 use crate::{Error, ErrorKind, Result};
 use halodb_memtable::{Entry, Memtable, Pool};
 use halodb_vfs::{Vfs, mutant};
@@ -55,7 +57,11 @@ pub(crate) struct Replay<'r> {
     before: Lsn,
     /// Every tree has what is up to here.
     applied_min: Lsn,
-    collector: Collector,
+    chain: Chain,
+    /// What the parts at hand write, if a tree lacks it.
+    staged: Option<Staged>,
+    /// Memory and files for that.
+    room: (Arc<Uncommitted>, Arc<Spill>),
 }
 
 /// The writes of a piece of a group, by partition, and what its records say about time.
@@ -79,7 +85,14 @@ enum Write<'a> {
 }
 
 impl<'r> Replay<'r> {
-    pub(crate) fn new(dir: &Path, router: Router, parts: &'r mut [OpenPart], opening: Opening<'r>) -> Self {
+    /// `room`: memory and files for what large commits write.
+    pub(crate) fn new(
+        dir: &Path,
+        router: Router,
+        parts: &'r mut [OpenPart],
+        opening: Opening<'r>,
+        room: (Arc<Uncommitted>, Arc<Spill>),
+    ) -> Self {
         let stated_ms = parts.iter().map(|p| p.checkpoint.mark_ms).max().unwrap_or_default();
         let time = FoundTime { stated_ms, ..FoundTime::default() };
         let applied_min = parts.iter().map(|p| p.checkpoint.applied).min().unwrap_or_default();
@@ -92,7 +105,9 @@ impl<'r> Replay<'r> {
             time,
             before: applied_min,
             applied_min,
-            collector: Collector::default(),
+            chain: Chain::default(),
+            staged: None,
+            room,
         }
     }
 
@@ -129,15 +144,14 @@ impl<'r> Replay<'r> {
                 RecordKind::Commit => commits.push(record),
                 // A planted fault takes parts for commits.
                 RecordKind::Part if mutant("partition.parts-without-commit") => commits.push(record),
-                RecordKind::Part => {
-                    let collected = self.collector.part(record.lsn, before, record.payload);
-                    collected.map_err(|what| self.corrupt(record.lsn, what))?;
-                }
+                RecordKind::Part => self.stage(record, before)?,
                 RecordKind::PartCommit => {
                     self.insert(&std::mem::take(&mut commits))?;
-                    let complete = self.collector.complete(record.payload, self.applied_min);
-                    if let Some(complete) = complete.map_err(|what| self.corrupt(record.lsn, what))? {
-                        self.lay(record, before, complete).map_err(|what| self.corrupt(record.lsn, &what))?;
+                    let complete = self.chain.complete(record.payload, self.applied_min);
+                    let staged = self.staged.take();
+                    if let Some(in_front) = complete.map_err(|what| self.corrupt(record.lsn, what))? {
+                        // A commit without parts writes nothing.
+                        staged.map_or(Ok(()), |staged| self.lay(record, before, staged, in_front))?;
                     }
                 }
                 _ => {}
@@ -220,26 +234,48 @@ impl<'r> Replay<'r> {
         self.time.replayed_ms = self.time.replayed_ms.max(time_ms);
     }
 
-    /// Puts the tables of a large commit above what was replayed so far, in those partitions whose tree does not have it. `last` is
-    /// the record in front of the one that completes it.
-    fn lay(&mut self, record: &Record<'_>, last: Lsn, complete: Parts) -> std::result::Result<(), String> {
-        let pool = Arc::new(Pool::new(0));
+    /// Collects what a part writes. `before` is the record in front of it.
+    fn stage(&mut self, record: &Record<'_>, before: Lsn) -> Result<()> {
+        let follows = self.chain.part(record.lsn, before, record.payload);
+        if follows.map_err(|what| self.corrupt(record.lsn, what))? == Follows::Nothing {
+            self.staged = None;
+        }
+        if record.lsn <= self.applied_min {
+            // Every tree has it: none claims to have a part before it has all of them.
+            return Ok(());
+        }
+        let (account, spill) = &self.room;
         // What the log has was accepted once: no key is longer than a page.
-        let mut staged = Staged::new(self.router, usize::MAX, pool.clone(), Share::default());
-        for payload in complete.payloads {
-            for op in parts::ops(&payload)? {
-                staged.write(&op).map_err(|e| e.to_string())?;
+        let empty = || Staged::new(self.router, usize::MAX, Arc::new(Pool::new(0)), account.share(), spill.clone());
+        let mut staged = self.staged.take().unwrap_or_else(empty);
+        for op in parts::ops(record.payload).map_err(|what| self.corrupt(record.lsn, what))? {
+            match staged.write(&op) {
+                Err(e) if matches!(e.kind(), ErrorKind::Full | ErrorKind::Memory) => {
+                    // It was acknowledged, so it is not refused for that.
+                    staged.hold_without_limit();
+                    staged.write(&op)?;
+                }
+                written => written?,
             }
         }
+        self.staged = Some(staged);
+        Ok(())
+    }
+
+    /// Puts a large commit above what was replayed so far, in those partitions whose tree does not have it. `last` is the record in
+    /// front of the one that completes it, `in_front` the one in front of its first part.
+    fn lay(&mut self, record: &Record<'_>, last: Lsn, mut staged: Staged, in_front: Lsn) -> Result<()> {
+        staged.finish()?;
         self.progress.records += 1;
         if staged.expires() {
             self.heard_of_time(record.time_ms);
         }
-        for (partition, table) in staged.seal(record.lsn) {
+        let pool = Arc::new(Pool::new(0));
+        for (partition, large) in staged.seal(record.lsn) {
             let part = &mut self.parts[partition];
             if part.checkpoint.applied < record.lsn {
                 let empty = Arc::new(Memtable::with_pool(pool.clone()));
-                part.version.lay(table, empty, last, record.lsn, complete.before);
+                part.version.lay(large, empty, last, record.lsn, in_front);
             }
         }
         Ok(())

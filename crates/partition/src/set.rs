@@ -12,6 +12,7 @@ use crate::pace::Progress;
 use crate::pinned::Pinned;
 use crate::routing::Router;
 use crate::snapshot::Snapshot;
+use crate::spill::Spill;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::uncommitted::Uncommitted;
 use crate::version::VersionCell;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) large: Large,
     /// What batches and transactions hold that are not committed.
     pub(crate) uncommitted: Arc<Uncommitted>,
+    /// Where writes go that find no room in memory.
+    pub(crate) spill: Arc<Spill>,
     /// Whether a commit found a memtable fuller than the merge before it allows; see `pace.rs`.
     pub(crate) ahead: AtomicBool,
     /// See [`Shared::freeze_bytes`].
@@ -103,6 +106,13 @@ pub(crate) struct Counters {
     pub(crate) stalls: AtomicU64,
     pub(crate) sweeps: AtomicU64,
     pub(crate) conflicts: AtomicU64,
+}
+
+impl Drop for Shared {
+    /// Before the lock is let go of: a batch may outlive the set.
+    fn drop(&mut self) {
+        self.spill.close();
+    }
 }
 
 impl Shared {

@@ -98,7 +98,7 @@ impl Snapshot {
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         let (part, hash) = self.part_of(key);
         let at = if mutant("partition.snapshot-moves") { Lsn(u64::MAX) } else { self.lsn };
-        match part.in_memory(hash, key, at) {
+        match part.in_memory(hash, key, at)? {
             Some(found) => {
                 let live = found.entry.live_value(self.now_ms);
                 Ok(live.map(|bytes| self.value_in_memory(part, hash, key, bytes)))
@@ -121,7 +121,7 @@ impl Snapshot {
     /// As [`Snapshot::get`].
     pub fn filter_denies(&self, key: &[u8]) -> Result<Option<bool>> {
         let (part, hash) = self.part_of(key);
-        match part.in_memory(hash, key, self.lsn) {
+        match part.in_memory(hash, key, self.lsn)? {
             Some(_) => Ok(None),
             None => Ok(part.tree.filter_denies(key, hash)?),
         }
@@ -134,7 +134,7 @@ impl Snapshot {
     /// `Corrupt` or `Io` if a page cannot be read.
     pub fn life(&self, key: &[u8]) -> Result<Life> {
         let (part, hash) = self.part_of(key);
-        let life = match part.in_memory(hash, key, self.lsn) {
+        let life = match part.in_memory(hash, key, self.lsn)? {
             Some(found) => found.entry.life(),
             None => part.tree.get_with_expiry(key, hash)?.map(|(_, expiry)| life_of(expiry)).unwrap_or_default(),
         };
@@ -143,7 +143,7 @@ impl Snapshot {
 
     /// The value that a memtable has for a key, as one of the caller's own.
     pub(crate) fn value_in_memory(&self, part: &PartVersion, hash: u64, key: &[u8], bytes: &[u8]) -> Value {
-        if bytes.len() <= Value::COPIED_BYTES {
+        if bytes.len() <= Value::COPIED_BYTES || part.has_runs() {
             return Value::copied(bytes);
         }
         let shared = part.in_memory_shared(hash, key, self.lsn).flatten();
@@ -156,7 +156,7 @@ impl Snapshot {
     /// `Corrupt` or `Io` if a page cannot be read.
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
         let (part, hash) = self.part_of(key);
-        match part.in_memory(hash, key, self.lsn) {
+        match part.in_memory(hash, key, self.lsn)? {
             Some(found) => Ok(found.entry.live_value(self.now_ms).map(f)),
             None => Ok(self.in_tree(part, hash, key)?.map(f)),
         }
@@ -168,7 +168,7 @@ impl Snapshot {
     /// `Corrupt` or `Io` if a page cannot be read.
     pub fn get_ref(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         let (part, hash) = self.part_of(key);
-        match part.in_memory(hash, key, self.lsn) {
+        match part.in_memory(hash, key, self.lsn)? {
             Some(found) => Ok(found.entry.live_value(self.now_ms)),
             None => self.in_tree(part, hash, key),
         }

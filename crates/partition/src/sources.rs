@@ -14,7 +14,7 @@
 
 use crate::Result;
 use crate::snapshot::Snapshot;
-use crate::stream::{self, Direction, Memory, Stream};
+use crate::stream::{self, Direction, Memory, OfRun, Stream};
 use crate::version::PartVersion;
 use halodb_memtable::{Life, RangeDelete};
 use halodb_wal::Lsn;
@@ -119,9 +119,7 @@ impl Sources {
         }
         if all.streams.len() > 1 {
             for stream in &mut all.streams {
-                if let Stream::Tree(cursor) = stream {
-                    cursor.ask_ahead();
-                }
+                stream.ask_ahead();
             }
         }
         all
@@ -132,7 +130,7 @@ impl Sources {
         self.order.clear();
     }
 
-    /// Only the memtables of one partition.
+    /// Only the layers above the tree of one partition.
     pub(crate) fn in_memory(part: &PartVersion, at: Lsn, now_ms: u64) -> Self {
         let mut all = Self::with_capacity(2, now_ms);
         all.add_memory(part, at);
@@ -153,11 +151,15 @@ impl Sources {
         self.streams.push(stream);
     }
 
-    /// Adds the memtables of a partition, newest first, and returns the range deletes that hide what is below them.
+    /// Adds the layers of a partition, newest first, and returns the range deletes that hide what is below them.
     fn add_memory(&mut self, part: &PartVersion, at: Lsn) -> Option<Hiding> {
         let mut hidden_by: Option<Hiding> = None;
-        for layer in part.layers().filter(|layer| !layer.table.is_empty()) {
-            self.add(Stream::Memory(Memory::new(layer, at)), hidden_by.clone());
+        for layer in part.layers().filter(|layer| !layer.is_empty()) {
+            match &layer.run {
+                None => self.add(Stream::Memory(Memory::new(layer, at)), hidden_by.clone()),
+                Some(run) if at >= layer.last => self.add(Stream::Run(OfRun::new(layer, run)), hidden_by.clone()),
+                Some(_) => {}
+            }
             let ranges = layer.range_deletes(at);
             if !ranges.is_empty() {
                 let newer = hidden_by.as_deref().unwrap_or_default().iter().cloned();

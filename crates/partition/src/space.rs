@@ -18,6 +18,8 @@ pub struct Space {
     pub log: LogSpace,
     /// All other files below the database's directory.
     pub others: Vec<OtherFile>,
+    /// Bytes of runs: files without a name, of writes that found no room in memory, until they are merged and nobody reads them.
+    pub runs: u64,
 }
 
 /// A page file, in bytes: the fields but the first three add up to `file_bytes`.
@@ -90,11 +92,11 @@ impl PartitionSpace {
 }
 
 impl Space {
-    /// Length of all files.
+    /// Length of all files, those without a name included.
     pub fn total(&self) -> u64 {
         let pages: u64 = self.partitions.iter().map(|part| part.file_bytes).sum();
         let others: u64 = self.others.iter().map(|file| file.file_bytes).sum();
-        pages + self.log.file_bytes + others
+        pages + self.log.file_bytes + others + self.runs
     }
 }
 
@@ -105,7 +107,7 @@ impl PartitionSet {
     /// `Corrupt` or `Io` if a page or a directory cannot be read.
     pub fn space(&self) -> Result<Space> {
         let shared = &*self.shared;
-        let mut space = Space::default();
+        let mut space = Space { runs: shared.spill.bytes(), ..Space::default() };
         for partition in 0..shared.partitions.len() {
             space.partitions.push(shared.partition_space(partition)?);
         }

@@ -6,23 +6,31 @@
 //! Invariant: range deletes apply before all entries. Where one comes after entries that it covers, these get tombstones
 //! above them, so that the whole still says what was asked for in the order in which it was asked.
 //!
-//! What they take is held of the memory for writes that are not committed (`uncommitted.rs`), and refused beyond it.
+//! What they take is held of the memory for writes that are not committed (`uncommitted.rs`). Beyond it they are *spilled*: each table
+//! becomes a run, a sorted file, and an empty one takes its place (`runs.rs`); before the commit those of a partition are made one.
+//! What is newer lies in a later run, and above all runs in the table.
 //!
 //! What this file does not know: logs, and who may read what when (`large.rs`).
 
 use crate::batch::{self, Op};
 use crate::ranges::KeyRanges;
 use crate::routing::Router;
+use crate::run::{self, Run};
+use crate::runs::Runs;
 use crate::set::{PartitionSet, Shared};
+use crate::spill::Spill;
 use crate::uncommitted::Share;
-use crate::{Batch, Error, Result};
-use halodb_memtable::{Entry, Memtable, Pool};
+use crate::version::Sealed;
+use crate::{Batch, Result};
+use halodb_memtable::{Entry, Life, Memtable, Pool};
+use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Writes that apply whole or not at all, and may be more than one record of the log should hold: the pieces of one are
-/// written when it is committed, with [`PartitionSet::commit_staged`].
+/// Writes that apply whole or not at all, and may be more than one record of the log should hold, or than memory does: the
+/// pieces of the record are written when it is committed, with [`PartitionSet::commit_staged`]; what finds no room in memory goes to
+/// files meanwhile, which take about twice its bytes on the disk until it is merged.
 ///
 /// Of several writes to one key the last one counts; a range delete covers what was added before it, and nothing that
 /// is added after it.
@@ -50,6 +58,8 @@ pub struct Staged {
     pool: Arc<Pool>,
     /// One for each partition that a key was written to.
     tables: Vec<Option<Filling>>,
+    /// What was spilled.
+    runs: Runs,
     ranges: KeyRanges,
     /// Bytes of the keys of range deletes, and a few for each.
     range_bytes: u64,
@@ -80,7 +90,7 @@ impl PartitionSet {
 
     /// As [`PartitionSet::stage`], where memory for it was held before.
     pub fn stage_with(&self, share: Share) -> Staged {
-        Staged::new(self.shared.router, self.shared.max_key_len(), self.shared.pool.clone(), share)
+        self.shared.staged(share)
     }
 
     /// Bytes of a batch from which on [`PartitionSet::commit`] stages it: a quarter of the memtables, at most 32 MiB.
@@ -101,27 +111,31 @@ impl Shared {
 
     /// A batch as a large commit.
     pub(crate) fn stage_batch(&self, batch: &Batch) -> Result<Staged> {
-        let share = self.uncommitted.share();
-        let mut staged = Staged::new(self.router, self.max_key_len(), self.pool.clone(), share);
+        let mut staged = self.staged(self.uncommitted.share());
         staged.add(batch)?;
         Ok(staged)
+    }
+
+    fn staged(&self, share: Share) -> Staged {
+        Staged::new(self.router, self.max_key_len(), self.pool.clone(), share, self.spill.clone())
     }
 }
 
 impl Staged {
-    pub(crate) fn new(router: Router, max_key: usize, pool: Arc<Pool>, share: Share) -> Self {
+    pub(crate) fn new(router: Router, max_key: usize, pool: Arc<Pool>, share: Share, spill: Arc<Spill>) -> Self {
         let tables: Vec<_> = (0..router.partitions).map(|_| None).collect();
+        let runs = Runs::new(tables.len(), spill);
         let step_bytes = (share.step_bytes() / tables.len().max(1) as u64).max(1);
         let (ranges, range_bytes) = (KeyRanges::new(), 0);
         let (len, len_bytes, expires) = (0, 0, false);
-        Self { router, max_key, pool, tables, ranges, range_bytes, share, step_bytes, len, len_bytes, expires }
+        Self { router, max_key, pool, tables, runs, ranges, range_bytes, share, step_bytes, len, len_bytes, expires }
     }
 
-    /// Sets a key. O(1), one copy.
+    /// Sets a key. O(1), one copy; a write that finds no room in memory waits until what is there is sorted and written to files.
     ///
     /// # Errors
-    /// `InvalidInput` for a key or value that is too long, or when a partition's memory can hold no more (at least 4 GiB);
-    /// `Memory` when batches and transactions that are not committed hold as much as they may. Nothing was added.
+    /// `InvalidInput` for a key or value that is too long. `Full` if there is no room on the disk for what finds none in memory, `Io`
+    /// if it could not be written. Nothing was added.
     #[inline]
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.write(&Op::Put(key, value))
@@ -150,8 +164,12 @@ impl Staged {
     ///
     /// Cost: sorting what was added since the last call, and a tombstone for each key in the range that was added before.
     ///
+    /// What was spilled is read through, as far as it lies in the range.
+    ///
     /// # Errors
-    /// As [`Staged::put`].
+    /// As [`Staged::put`]; `Memory` if other batches and transactions that are not committed leave none for the bounds of the range, which
+    /// stay there. If something was spilled, a part of the keys in the range may be gone, and the others not: then it should not be
+    /// committed.
     pub fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()> {
         self.write(&Op::DeleteRange(start, end))
     }
@@ -179,7 +197,7 @@ impl Staged {
         self.len_bytes
     }
 
-    /// Bytes of memory that it takes, about: those of its memtables.
+    /// Bytes of memory that it takes, about: those of its memtables. What was spilled takes none.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.tables.iter().flatten().map(|filling| filling.table.size_bytes()).sum::<u64>() + self.range_bytes
     }
@@ -224,35 +242,117 @@ impl Staged {
         let partition = self.router.partition_of_hash(hash);
         let bytes = (key.len() + entry.value().map_or(0, <[u8]>::len)) as u64;
         let needed = bytes + OVERHEAD_BYTES;
-        if self.tables[partition].as_ref().is_none_or(|filling| needed > filling.room_bytes) {
-            self.make_room(partition, needed)?;
+        let has_room = |filling: &&mut Filling| needed <= filling.room_bytes;
+        let filling = match self.tables[partition].as_mut().filter(has_room) {
+            Some(filling) => Some(filling),
+            None => self.make_room(partition, needed)?,
+        };
+        match filling {
+            Some(filling) => {
+                filling.room_bytes -= needed;
+                filling.table.insert(hash, key, 0, entry);
+            }
+            None => self.runs.add_entry(partition, key, entry)?,
         }
-        let Some(filling) = &mut self.tables[partition] else { unreachable!("room was made in it") };
-        filling.room_bytes -= needed;
-        filling.table.insert(hash, key, 0, entry);
         self.len_bytes += bytes + 4;
         Ok(())
     }
 
-    /// Sees to it that so many bytes, and a step more, may be written to a table.
+    /// Sees to it that so many bytes, and a step more, may be written to a table; `None`: not even this one write finds room in memory,
+    /// though all the others were spilled.
     #[cold]
-    fn make_room(&mut self, partition: usize, needed: u64) -> Result<()> {
+    fn make_room(&mut self, partition: usize, needed: u64) -> Result<Option<&mut Filling>> {
         let asked = needed.max(self.step_bytes);
-        self.share.hold(self.memory_bytes() + needed)?;
+        let is_full = |filling: &Filling| !filling.table.has_room(asked);
+        if self.share.hold(self.memory_bytes() + needed).is_err() {
+            self.spill()?;
+            if self.share.hold(self.memory_bytes() + needed).is_err() {
+                return Ok(None);
+            }
+        } else if self.tables[partition].as_ref().is_some_and(is_full) {
+            self.spill()?;
+        }
         let filling = self.tables[partition]
             .get_or_insert_with(|| Filling { table: Arc::new(Memtable::with_pool(self.pool.clone())), room_bytes: 0 });
         if !filling.table.has_room(asked) {
-            let held = self.len_bytes;
-            return Err(Error::invalid(format!(
-                "a transaction of more than {held} bytes finds no room in memory: commit in smaller pieces"
-            )));
+            return Ok(None);
         }
         filling.room_bytes = asked;
+        Ok(Some(filling))
+    }
+
+    /// Writes all tables to runs, and gives their memory back. A table whose run fails stays as it is, and so do all behind it.
+    fn spill(&mut self) -> Result<()> {
+        for partition in 0..self.tables.len() {
+            self.spill_table(partition)?;
+        }
+        self.share.shrink_to(self.memory_bytes());
         Ok(())
+    }
+
+    fn spill_table(&mut self, partition: usize) -> Result<()> {
+        let Some(filling) = &self.tables[partition] else { return Ok(()) };
+        if filling.table.is_empty() {
+            self.tables[partition] = None;
+            return Ok(());
+        }
+        self.runs.add_table(partition, &filling.table)?;
+        self.tables[partition] = None;
+        Ok(())
+    }
+
+    /// For the commit: of each partition that something was spilled of, one run has all writes. To be called again when something was
+    /// written since.
+    ///
+    /// Cost: reading and writing all that was spilled, once.
+    ///
+    /// # Errors
+    /// `Full`, `Io`, `Corrupt`, `Closed`: it is as it was, and the call may be repeated.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        for partition in 0..self.tables.len() {
+            if self.runs.has(partition) {
+                self.spill_table(partition)?;
+                self.runs.make_one(partition)?;
+            }
+        }
+        self.share.shrink_to(self.memory_bytes());
+        Ok(())
+    }
+
+    /// From now on memory is held without asking, for what must not be refused.
+    pub(crate) fn hold_without_limit(&mut self) {
+        self.share = Share::default();
     }
 
     /// Puts tombstones above the entries of a range, and holds memory for so many bytes more.
     fn bury(&mut self, start: &[u8], end: Option<&[u8]>, bytes: u64) -> Result<()> {
+        let covered = self.covered(start, end);
+        // Before the first of them: without runs a range is refused whole.
+        let tombstones: u64 = covered.iter().map(|key| key.len() as u64 + OVERHEAD_BYTES).sum();
+        // What is spilled now is in `covered` already.
+        let spilled: Vec<Arc<Run>> = self.runs.all().cloned().collect();
+        if self.share.hold(self.memory_bytes() + tombstones + bytes).is_err() {
+            self.spill()?;
+            self.share.hold(self.memory_bytes() + bytes)?;
+        }
+        covered.iter().try_for_each(|key| self.insert(key, Entry::Tombstone))?;
+        drop(covered);
+        for run in spilled {
+            let mut cursor = run.cursor();
+            cursor.seek(start)?;
+            while let Some(key) = cursor.key().filter(|key| end.is_none_or(|end| *key < end)) {
+                // A planted fault leaves what was spilled.
+                if run::life_at(&cursor) != Life::Absent && !mutant("partition.spilled-outlives-range") {
+                    self.insert(key, Entry::Tombstone)?;
+                }
+                cursor.next()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a range that the tables have a value for.
+    fn covered(&self, start: &[u8], end: Option<&[u8]>) -> Vec<Vec<u8>> {
         let mut covered: Vec<Vec<u8>> = Vec::new();
         for filling in self.tables.iter().flatten() {
             let mut cursor = filling.table.cursor(u64::MAX);
@@ -264,20 +364,22 @@ impl Staged {
                 cursor.next();
             }
         }
-        // Before the first of them: a range is refused whole.
-        let tombstones: u64 = covered.iter().map(|key| key.len() as u64 + OVERHEAD_BYTES).sum();
-        self.share.hold(self.memory_bytes() + tombstones + bytes)?;
-        covered.iter().try_for_each(|key| self.insert(key, Entry::Tombstone))
+        covered
     }
 
     /// The partitions that it writes to.
     pub(crate) fn touched(&self) -> Vec<usize> {
         let all = !self.ranges.is_empty();
-        (0..self.tables.len()).filter(|&partition| all || self.tables[partition].is_some()).collect()
+        let has = |partition: usize| self.tables[partition].is_some() || self.runs.has(partition);
+        (0..self.tables.len()).filter(|&partition| all || has(partition)).collect()
     }
 
-    /// Tells every write of a key, those of one key in their order, until `each` says no.
-    pub(crate) fn writes(&self, mut each: impl FnMut(&[u8], Entry<'_>) -> bool) {
+    /// Tells every write of a key, those of one key in their order, until `each` says no; of what was spilled only the newest of each
+    /// key. After [`Staged::finish`].
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if what was spilled cannot be read.
+    pub(crate) fn writes(&self, mut each: impl FnMut(&[u8], Entry<'_>) -> bool) -> Result<()> {
         let mut goes_on = true;
         for filling in self.tables.iter().flatten() {
             filling.table.writes(|key, entry| {
@@ -285,13 +387,15 @@ impl Staged {
                 goes_on
             });
             if !goes_on {
-                return;
+                return Ok(());
             }
         }
+        self.runs.entries(each)
     }
 
-    /// Takes the tables out, with a number: each with its partition. Nothing is left, and no memory held.
-    pub(crate) fn seal(&mut self, lsn: Lsn) -> Vec<(usize, Arc<Memtable>)> {
+    /// Takes all out, with a number: what each partition gets. Nothing is left, and no memory held. After [`Staged::finish`]; does no
+    /// I/O.
+    pub(crate) fn seal(&mut self, lsn: Lsn) -> Vec<(usize, Sealed)> {
         let touched = self.touched();
         let ranges = std::mem::take(&mut self.ranges);
         let mut sealed = Vec::with_capacity(touched.len());
@@ -304,7 +408,7 @@ impl Staged {
                 table.delete_range(start, end, lsn.0);
             }
             table.seal(lsn.0);
-            sealed.push((partition, table));
+            sealed.push((partition, Sealed { table, run: self.runs.take(partition) }));
         }
         (self.len, self.len_bytes, self.range_bytes, self.expires) = (0, 0, 0, false);
         self.share.give_back();

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::set::PartitionSet;
+use crate::version::Layer;
 use halodb_btree::LevelShape;
 use halodb_wal::WalStats;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub struct Stats {
     pub page_size: u32,
     /// Bytes accounted in memtables, active and frozen.
     pub memtable_bytes: u64,
-    /// Versions in memtables.
+    /// Versions in memtables and runs.
     pub memtable_versions: u64,
     /// Keys in trees (what is unmerged is not counted, and not subtracted; what has expired is, until it is swept).
     pub tree_keys: u64,
@@ -44,6 +45,9 @@ pub struct Stats {
     /// Bytes of merged memtables that only snapshots, cursors and open transactions keep, `evidence_bytes` included, beside
     /// `memtable_bytes`.
     pub pinned_bytes: u64,
+    /// Bytes on the disk of runs: writes of batches and large commits that found no room in memory, not merged yet or kept by readers.
+    /// Their files have no names.
+    pub run_bytes: u64,
     /// Times a writer was slowed down because it was ahead of the merges ([`PartitionSet::is_ahead`]), and how long in
     /// microseconds. Counted by whoever makes it wait: 0 without the facade.
     pub slowed: u64,
@@ -92,6 +96,7 @@ impl PartitionSet {
             conflicts: shared.counters.conflicts.load(Ordering::Relaxed),
             evidence_bytes: shared.evidence.bytes(),
             pinned_bytes: shared.pinned.bytes(),
+            run_bytes: shared.spill.bytes(),
             visible: self.visible().0,
             durable: shared.wal.synced().0,
             ..Stats::default()
@@ -99,7 +104,7 @@ impl PartitionSet {
         for (part, partition) in version.parts.iter().zip(&shared.partitions) {
             for layer in part.layers() {
                 stats.memtable_bytes += layer.table.size_bytes();
-                stats.memtable_versions += layer.table.versions();
+                stats.memtable_versions += layer.versions();
             }
             stats.tree_keys += part.tree.len();
             let pager = partition.pager.stats();
@@ -126,7 +131,7 @@ impl PartitionSet {
                 keys: part.tree.len(),
                 pages: pager.pages,
                 free_pages: pager.free + pager.pending,
-                unmerged: part.layers().map(|layer| layer.table.versions()).sum(),
+                unmerged: part.layers().map(Layer::versions).sum(),
             });
         }
         Ok(shapes)

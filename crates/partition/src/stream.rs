@@ -1,8 +1,9 @@
-//! [`Stream`]: the keys of one memtable or one tree of a snapshot, in order: what the merge in `sources` is made of.
+//! [`Stream`]: the keys of one memtable, one run or one tree of a snapshot, in order: what the merge in `sources` is made of.
 //!
 //! A seek comes in parts that a merge lets all its streams do in turn, so that the memory that one of them waits for comes
 //! in while another one is looked at. This file does not know that there are other streams.
 
+use crate::run::{self, Run};
 use crate::version::{Layer, successor};
 use crate::{Error, Result};
 use halodb_btree::Expiry;
@@ -17,15 +18,43 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// A stream below the merge.
+/// A stream below the merge. Cursors of trees are large, and in no box: that would be an allocation for each in each scan.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most streams are trees, and a box would be an allocation for each in each scan"
-)]
 pub(crate) enum Stream {
     Memory(Memory),
+    Run(OfRun),
     Tree(halodb_btree::Cursor),
+}
+
+/// A run, without what the tree has already.
+#[derive(Debug)]
+pub(crate) struct OfRun {
+    cursor: halodb_btree::Cursor,
+    /// As of [`Memory`].
+    first: Option<Vec<u8>>,
+}
+
+impl OfRun {
+    pub(crate) fn new(layer: &Layer, run: &Run) -> Self {
+        Self { cursor: run.cursor(), first: layer.merged_up_to.as_deref().map(successor) }
+    }
+
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        let key = self.cursor.key()?;
+        match &self.first {
+            Some(first) if key < &first[..] => None,
+            _ => Some(key),
+        }
+    }
+
+    /// Its cursor, and the key that a seek in a direction has to go to.
+    fn seeks<'s>(&'s mut self, key: &'s [u8], direction: Direction) -> (&'s mut halodb_btree::Cursor, &'s [u8]) {
+        match (direction, &self.first) {
+            (Direction::Forward, Some(first)) if key < &first[..] => (&mut self.cursor, first),
+            _ => (&mut self.cursor, key),
+        }
+    }
 }
 
 /// A memtable, without what the tree has already.
@@ -73,6 +102,7 @@ impl Stream {
         match self {
             Stream::Memory(memory) => memory.key(),
             Stream::Tree(cursor) => cursor.key(),
+            Stream::Run(run) => run.key(),
         }
     }
 
@@ -84,6 +114,7 @@ impl Stream {
                 memory.cursor.found().is_some_and(|found| found.entry.live_value(now_ms).is_some())
             }
             Stream::Tree(cursor) => !cursor.expiry().is_some_and(|expiry| expiry.is_past(now_ms)),
+            Stream::Run(run) => run::life_at(&run.cursor).is_live(now_ms),
         }
     }
 
@@ -92,6 +123,7 @@ impl Stream {
         match self {
             Stream::Memory(memory) => memory.cursor.found().map(|found| found.entry.life()).unwrap_or_default(),
             Stream::Tree(cursor) => cursor.expiry().map(life_of).unwrap_or_default(),
+            Stream::Run(run) => run::life_at(&run.cursor),
         }
     }
 
@@ -101,6 +133,7 @@ impl Stream {
         match self {
             Stream::Memory(memory) => Ok(memory.cursor.found().and_then(|found| found.entry.value())),
             Stream::Tree(cursor) => Ok(cursor.value()?),
+            Stream::Run(run) => Ok(run::entry_at(&run.cursor)?.and_then(|(_, entry)| entry.value())),
         }
     }
 
@@ -110,10 +143,19 @@ impl Stream {
             (Stream::Memory(Memory { cursor, first: Some(first) }), Direction::Forward) => cursor.seek(first),
             (Stream::Memory(Memory { cursor, .. }), Direction::Forward) => cursor.seek_first(),
             (Stream::Memory(Memory { cursor, .. }), Direction::Backward) => cursor.seek_last(),
-            (Stream::Tree(cursor), Direction::Forward) => cursor.seek_first()?,
-            (Stream::Tree(cursor), Direction::Backward) => cursor.seek_last()?,
+            (Stream::Run(OfRun { cursor, first: Some(first) }), Direction::Forward) => cursor.seek(first)?,
+            (Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }), Direction::Forward) => cursor.seek_first()?,
+            (Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }), Direction::Backward) => cursor.seek_last()?,
         }
         Ok(())
+    }
+
+    /// Steps of a cursor over pages ask for what they need soon: see [`halodb_btree::Cursor::ask_ahead`].
+    pub(crate) fn ask_ahead(&mut self) {
+        match self {
+            Stream::Memory(_) => {}
+            Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }) => cursor.ask_ahead(),
+        }
     }
 
     /// To the nearest key that does not lie before `key` in a direction.
@@ -124,21 +166,10 @@ impl Stream {
                 memory.aim(key, direction);
                 memory.cursor.land();
             }
-            Stream::Tree(cursor) => {
-                let is_behind = match direction {
-                    Direction::Forward => {
-                        cursor.seek(key)?;
-                        cursor.key().is_some_and(|found| found < key)
-                    }
-                    Direction::Backward => {
-                        cursor.seek_back(key)?;
-                        cursor.key().is_some_and(|found| found > key)
-                    }
-                };
-                if is_behind {
-                    // Whoever skips a hidden stretch by this would come back for ever.
-                    return Err(Error::corrupt(cursor.tree().snapshot().path(), "the keys of the tree do not ascend"));
-                }
+            Stream::Tree(cursor) => seek_pages(cursor, key, direction)?,
+            Stream::Run(run) => {
+                let (cursor, key) = run.seeks(key, direction);
+                seek_pages(cursor, key, direction)?;
             }
         }
         Ok(())
@@ -152,9 +183,29 @@ impl Stream {
             (Stream::Memory(memory), Direction::Backward) => memory.cursor.prev(),
             (Stream::Tree(cursor), Direction::Forward) => cursor.next()?,
             (Stream::Tree(cursor), Direction::Backward) => cursor.prev()?,
+            (Stream::Run(run), Direction::Forward) => run.cursor.next()?,
+            (Stream::Run(run), Direction::Backward) => run.cursor.prev()?,
         }
         Ok(())
     }
+}
+
+fn seek_pages(cursor: &mut halodb_btree::Cursor, key: &[u8], direction: Direction) -> Result<()> {
+    let is_behind = match direction {
+        Direction::Forward => {
+            cursor.seek(key)?;
+            cursor.key().is_some_and(|found| found < key)
+        }
+        Direction::Backward => {
+            cursor.seek_back(key)?;
+            cursor.key().is_some_and(|found| found > key)
+        }
+    };
+    if is_behind {
+        // Whoever skips a hidden stretch by this would come back for ever.
+        return Err(Error::corrupt(cursor.tree().snapshot().path(), "the keys of the tree do not ascend"));
+    }
+    Ok(())
 }
 
 /// How long an entry of a tree is a value.
@@ -177,16 +228,21 @@ pub(crate) fn seek_all(streams: &mut [Stream], key: &[u8], direction: Direction)
     for stream in &mut *streams {
         match stream {
             Stream::Memory(memory) => memory.approach(key, direction),
-            Stream::Tree(cursor) => cursor.begin_seek(),
+            Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }) => cursor.begin_seek(),
         }
     }
     let mut is_near = false;
     while !is_near {
         is_near = true;
         for stream in &mut *streams {
-            if let Stream::Tree(cursor) = stream {
-                is_near &= !cursor.approach(key)?;
-            }
+            is_near &= match stream {
+                Stream::Memory(_) => true,
+                Stream::Tree(cursor) => !cursor.approach(key)?,
+                Stream::Run(run) => {
+                    let (cursor, key) = run.seeks(key, direction);
+                    !cursor.approach(key)?
+                }
+            };
         }
     }
     for stream in &mut *streams {
@@ -195,15 +251,20 @@ pub(crate) fn seek_all(streams: &mut [Stream], key: &[u8], direction: Direction)
         }
     }
     for stream in &mut *streams {
-        if let Stream::Tree(cursor) = stream {
-            cursor.aim(key)?;
+        match stream {
+            Stream::Memory(_) => {}
+            Stream::Tree(cursor) => cursor.aim(key)?,
+            Stream::Run(run) => {
+                let (cursor, key) = run.seeks(key, direction);
+                cursor.aim(key)?;
+            }
         }
     }
     for stream in &mut *streams {
         match (stream, direction) {
             (Stream::Memory(memory), _) => memory.cursor.land(),
-            (Stream::Tree(cursor), Direction::Forward) => cursor.land()?,
-            (Stream::Tree(cursor), Direction::Backward) => cursor.land_back()?,
+            (Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }), Direction::Forward) => cursor.land()?,
+            (Stream::Tree(cursor) | Stream::Run(OfRun { cursor, .. }), Direction::Backward) => cursor.land_back()?,
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! [`Share`]: how much memory batches and transactions hold that are not committed yet, of all of a set together.
 //!
 //! What is written and not committed lies in memory, and only its owner knows when it will end. So there is one account for a
-//! set, and whoever collects writes takes shares of it as they come: what no longer fits is refused at once, with the
-//! numbers, while there is memory left, and nothing that others do meanwhile is in danger. A share is given back when its
+//! set, and whoever collects writes takes shares of it as they come. What no longer fits is refused at once, with the
+//! numbers, while there is memory left, and nothing that others do meanwhile is in danger: a batch is spilled to files then
+//! (`staged.rs`), a transaction refuses the write. A share is given back when its
 //! owner is dropped or committed; from then on the layer that it became counts (`large.rs`).
 //!
 //! Each share has a first step free: small batches and transactions never come here. So the account is exact up to one step for each.
@@ -96,6 +97,14 @@ impl Share {
         self.account.step_bytes()
     }
 
+    /// Gives back what it holds beyond so many bytes.
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
+        if self.held_bytes > bytes {
+            *self.account.held_bytes.lock() -= self.held_bytes - bytes;
+            self.held_bytes = bytes;
+        }
+    }
+
     /// Gives everything back.
     pub(crate) fn give_back(&mut self) {
         if self.held_bytes == 0 {
@@ -113,12 +122,12 @@ impl Drop for Share {
 
 impl Shared {
     /// Whether layers of large commits that are not merged leave no room for `bytes` more: together they may take as much as what is
-    /// not committed. One alone always has room.
+    /// not committed. One alone always has room, and so has one that takes no memory.
     pub(crate) fn is_full_of_layers(&self, bytes: u64) -> bool {
         let current = self.versions.load();
         let frozen = current.parts.iter().flat_map(|part| &part.frozen);
         let unmerged: u64 = frozen.map(|layer| layer.table.size_bytes()).sum();
-        unmerged > 0 && unmerged.saturating_add(bytes) > self.uncommitted.limit_bytes()
+        bytes > 0 && unmerged > 0 && unmerged.saturating_add(bytes) > self.uncommitted.limit_bytes()
     }
 }
 

@@ -13,6 +13,7 @@
 use crate::batch;
 use crate::commit::Prepared;
 use crate::reads::ReadSet;
+use crate::run::Run;
 use crate::set::{PartitionSet, Shared};
 use crate::snapshot::Snapshot;
 use crate::version::SetVersion;
@@ -57,8 +58,15 @@ enum Look {
     Clear,
     Conflict(Lsn),
     TooOld,
-    /// There is more to look at than was allowed.
+    /// There is more to look at than was allowed, or something that is not looked at here.
     Much,
+}
+
+/// Where a look takes place. In the section no file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Outside,
+    Section,
 }
 
 impl PartitionSet {
@@ -127,11 +135,16 @@ impl PartitionSet {
     /// # Errors
     /// `Poisoned`; `InvalidInput` if the number was never given, `Lost` if a crash took it.
     pub fn wait_visible(&self, lsn: Lsn) -> Result<()> {
-        self.shared.wal.wait(lsn, Durability::Memory).map_err(|e| self.shared.log_failed(e))
+        self.shared.wait_visible(lsn)
     }
 }
 
 impl Shared {
+    /// See [`PartitionSet::wait_visible`].
+    pub(crate) fn wait_visible(&self, lsn: Lsn) -> Result<()> {
+        self.wal.wait(lsn, Durability::Memory).map_err(|e| self.log_failed(e))
+    }
+
     fn refused(&self, look: Look) -> Option<Validated> {
         let answer = match look {
             Look::Conflict(lsn) => Validated::Conflict(lsn),
@@ -168,7 +181,9 @@ impl<'v> Trial<'v> {
     /// Outside the section: looks at all that has come. The answer, if it is refused.
     pub(crate) fn outside(&mut self) -> Result<Option<Validated>> {
         let Validation { shared, snapshot, reads, .. } = self.validation;
-        if let Some(answer) = shared.refused(self.validation.look(&shared.versions.load(), usize::MAX)) {
+        if let Some(answer) =
+            shared.refused(self.validation.look(&shared.versions.load(), usize::MAX, Place::Outside)?)
+        {
             return Ok(Some(answer));
         }
         self.rounds += 1;
@@ -186,7 +201,9 @@ impl<'v> Trial<'v> {
             return Inside::Again;
         }
         let allowed = if self.rounds < ROUNDS { IN_SECTION } else { usize::MAX };
-        match self.validation.look(&shared.versions.load(), allowed) {
+        // Here no file is read, and so nothing fails.
+        let look = self.validation.look(&shared.versions.load(), allowed, Place::Section);
+        match look.unwrap_or(Look::Much) {
             Look::Much => Inside::Again,
             look => shared.refused(look).map_or(Inside::Clear, Inside::Refused),
         }
@@ -209,26 +226,57 @@ impl<'v> Validation<'v> {
     }
 
     /// Looks at what it has not seen, up to so many writes, and remembers how far it came if all is clear.
-    fn look(&mut self, current: &SetVersion, allowed: usize) -> Look {
+    fn look(&mut self, current: &SetVersion, allowed: usize, place: Place) -> Result<Look> {
         let mut left = allowed;
         for (partition, part) in current.parts.iter().enumerate() {
             let mut seen = self.seen[partition];
             let of_snapshot = &self.snapshot.parts()[partition];
             let Some(tables) = self.shared.evidence.since(partition, seen.table, of_snapshot, part) else {
-                return Look::TooOld;
+                return Ok(Look::TooOld);
             };
             for layer in tables {
                 let from = seen.until.filter(|_| layer.number == seen.table);
                 let to = layer.table.now();
-                let look = self.look_at(partition, &layer.table, from, to, &mut left);
+                let mut look = self.look_at(partition, &layer.table, from, to, &mut left);
+                // A run never changes: what was looked at once is known.
+                if let (Look::Clear, None, Some(run)) = (look, from, &layer.run) {
+                    look = self.look_at_run(partition, run, layer.last, place)?;
+                }
                 if look != Look::Clear {
-                    return look;
+                    return Ok(look);
                 }
                 seen = Seen { table: layer.number, until: Some(to) };
             }
             self.seen[partition] = seen;
         }
-        Look::Clear
+        Ok(Look::Clear)
+    }
+
+    /// Looks at a run, whose entries have the number `lsn`.
+    fn look_at_run(&self, partition: usize, run: &Run, lsn: Lsn, place: Place) -> Result<Look> {
+        let is_settled = || lsn <= self.shared.wal.settled();
+        let is_overlooked = mutant("partition.validate-visible-only") && !is_settled();
+        if lsn <= self.snapshot.lsn() || is_overlooked || mutant("partition.validate-ignores-runs") {
+            return Ok(Look::Clear);
+        }
+        if place == Place::Section {
+            return Ok(Look::Much);
+        }
+        let router = self.snapshot.router();
+        for key in self.reads.keys() {
+            let hash = router.hash(key);
+            if router.partition_of_hash(hash) == partition && run.get(hash, key)?.is_some() {
+                return Ok(Look::Conflict(lsn));
+            }
+        }
+        if !mutant("partition.validate-without-ranges") {
+            for (start, end) in self.reads.ranges() {
+                if run.meets(start, end)? {
+                    return Ok(Look::Conflict(lsn));
+                }
+            }
+        }
+        Ok(Look::Clear)
     }
 
     fn look_at(&self, partition: usize, table: &Memtable, from: Option<Moment>, to: Moment, left: &mut usize) -> Look {

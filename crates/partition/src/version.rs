@@ -7,6 +7,8 @@
 //! Invariant: no tree of a version holds anything younger than its `floor`, and a version is published only when
 //! everything up to its `floor` is visible. So a reader at `max(visible, floor)` sees each write once.
 
+use crate::Result;
+use crate::run::Run;
 use crate::sync::RwLock;
 use halodb_btree::Tree;
 use halodb_memtable::{Bytes, Found, Memtable, RangeDelete};
@@ -14,10 +16,13 @@ use halodb_vfs::{Lock, mutant};
 use halodb_wal::Lsn;
 use std::sync::Arc;
 
-/// A memtable, the active one or a frozen one on its way into the tree.
+/// A memtable, the active one or a frozen one on its way into the tree; or a run in the place of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) table: Arc<Memtable>,
+    /// Of a large commit that found no room in memory: all its entries, with the number `last`; the table has its range deletes
+    /// only.
+    pub(crate) run: Option<Arc<Run>>,
     /// Every record up to here that concerns the partition is in this table or below it. Of the active one: the greatest
     /// number there is.
     pub(crate) last: Lsn,
@@ -34,12 +39,13 @@ pub(crate) struct Layer {
 impl Layer {
     /// A table that is written to.
     pub(crate) fn active(table: Arc<Memtable>, number: u64) -> Self {
-        Self { table, last: Lsn(u64::MAX), merged_up_to: None, number, holds: Lsn(u64::MAX) }
+        Self { table, run: None, last: Lsn(u64::MAX), merged_up_to: None, number, holds: Lsn(u64::MAX) }
     }
 
     /// The table of a large commit, which is the record `last`; `before` is the last record in front of its parts.
-    pub(crate) fn of_large(table: Arc<Memtable>, number: u64, last: Lsn, before: Lsn) -> Self {
-        Self { table, last, merged_up_to: None, number, holds: before }
+    pub(crate) fn of_large(large: Sealed, number: u64, last: Lsn, before: Lsn) -> Self {
+        let Sealed { table, run } = large;
+        Self { table, run, last, merged_up_to: None, number, holds: before }
     }
 
     /// The same table with everything up to `last`, nothing of which is merged.
@@ -53,11 +59,49 @@ impl Layer {
 
     /// The newest version of `key` not younger than `at`, unless the tree has it already.
     #[inline]
-    pub(crate) fn get(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Found<'_>> {
-        if self.covers(key) { self.table.get(hash, key, at.0) } else { None }
+    pub(crate) fn get(&self, hash: u64, key: &[u8], at: Lsn) -> Result<Option<Found<'_>>> {
+        if !self.covers(key) {
+            return Ok(None);
+        }
+        match &self.run {
+            None => Ok(self.table.get(hash, key, at.0)),
+            Some(run) => self.get_in_run(run, hash, key, at),
+        }
     }
 
-    /// As [`Layer::get`], with a share of the value; `None` in it: deleted.
+    #[cold]
+    fn get_in_run<'l>(&'l self, run: &'l Run, hash: u64, key: &[u8], at: Lsn) -> Result<Option<Found<'l>>> {
+        // The range deletes of a commit apply before its entries.
+        if at >= self.last
+            && let Some(entry) = run.get(hash, key)?
+        {
+            return Ok(Some(Found { seq: self.last.0, entry }));
+        }
+        Ok(self.table.get(hash, key, at.0))
+    }
+
+    /// Whether it holds neither entries nor range deletes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.run.is_none() && self.table.is_empty()
+    }
+
+    /// Versions in it, range deletes included.
+    pub(crate) fn versions(&self) -> u64 {
+        self.table.versions() + self.run.as_ref().map_or(0, |run| run.len())
+    }
+
+    /// About how many keys it has from `start` on and below `end`.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if a page of a run cannot be read.
+    pub(crate) fn keys_between(&self, start: &[u8], end: Option<&[u8]>) -> Result<u64> {
+        match &self.run {
+            None => Ok(self.table.middle(start, end).map_or(0, |(keys, _)| keys as u64)),
+            Some(run) => run.keys_between(start, end),
+        }
+    }
+
+    /// As [`Layer::get`] of a layer without a run, with a share of the value; `None` in it: deleted.
     fn get_shared(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Option<Bytes>> {
         if !self.covers(key) {
             return None;
@@ -78,6 +122,22 @@ impl Layer {
         }
         ranges
     }
+}
+
+/// What a large commit has for a partition.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// Sealed; its range deletes only, if there is a run.
+    pub(crate) table: Arc<Memtable>,
+    pub(crate) run: Option<Arc<Run>>,
+}
+
+/// What memory says of the newest version of a key.
+pub(crate) enum Newest<'v> {
+    Found(Found<'v>),
+    /// Nothing above the run of the commit with this number; what that and all that is older says is to be read from files.
+    Run(Lsn),
+    Absent,
 }
 
 /// The least key above `key`.
@@ -108,8 +168,29 @@ impl PartVersion {
 
     /// The newest version of `key` in the memtables not younger than `at`.
     #[inline]
-    pub(crate) fn in_memory(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Found<'_>> {
-        self.layers().find_map(|layer| layer.get(hash, key, at))
+    pub(crate) fn in_memory(&self, hash: u64, key: &[u8], at: Lsn) -> Result<Option<Found<'_>>> {
+        match self.active.get(hash, key, at)? {
+            None => self.in_memory_below(1, hash, key, at),
+            found => Ok(found),
+        }
+    }
+
+    /// As [`PartVersion::in_memory`], of the layers that have so many newer ones, 1 at least, or more.
+    #[inline]
+    pub(crate) fn in_memory_below(&self, newer: usize, hash: u64, key: &[u8], at: Lsn) -> Result<Option<Found<'_>>> {
+        // The active one is the newest.
+        for layer in self.frozen.iter().skip(newer.saturating_sub(1)) {
+            let found = layer.get(hash, key, at)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether one of the layers is a run.
+    pub(crate) fn has_runs(&self) -> bool {
+        self.frozen.iter().any(|layer| layer.run.is_some())
     }
 
     /// Asks for the memory where [`PartVersion::in_memory`] begins.
@@ -118,19 +199,27 @@ impl PartVersion {
         self.layers().for_each(|layer| layer.table.prefetch(hash));
     }
 
-    /// As [`PartVersion::in_memory`], with a share of the value; `None` in it: deleted.
+    /// As [`PartVersion::in_memory`] where no layer is a run, with a share of the value; `None` in it: deleted.
     pub(crate) fn in_memory_shared(&self, hash: u64, key: &[u8], at: Lsn) -> Option<Option<Bytes>> {
         self.layers().find_map(|layer| layer.get_shared(hash, key, at))
     }
 
-    /// The newest version of `key` in the memtables, visible or not, merged or not.
-    pub(crate) fn newest_in_memory(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
-        self.layers().find_map(|layer| layer.table.newest(hash, key))
+    /// The newest version of `key` in the memtables above the newest run, visible or not, merged or not. Reads no file.
+    pub(crate) fn newest_in_memory(&self, hash: u64, key: &[u8]) -> Newest<'_> {
+        for layer in self.layers() {
+            if layer.run.is_some() {
+                return Newest::Run(layer.last);
+            }
+            if let Some(found) = layer.table.newest(hash, key) {
+                return Newest::Found(found);
+            }
+        }
+        Newest::Absent
     }
 
-    /// Puts the table of a large commit above everything, under a new active one. `last` is the greatest number that was given
-    /// out before the commit.
-    pub(crate) fn lay(&mut self, large: Arc<Memtable>, empty: Arc<Memtable>, last: Lsn, lsn: Lsn, before: Lsn) {
+    /// Puts a large commit above everything, under a new active table. `last` is the greatest number that was given out
+    /// before the commit.
+    pub(crate) fn lay(&mut self, large: Sealed, empty: Arc<Memtable>, last: Lsn, lsn: Lsn, before: Lsn) {
         let number = self.active.number;
         let full = std::mem::replace(&mut self.active, Layer::active(empty, number + 2));
         if !full.table.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! For whoever found something out about a range of keys in one snapshot, and wants to know what is left of it in a later one
 //! without looking at the range again. It costs what was written meanwhile, whatever the memtables hold. Once a memtable of
-//! the moment is merged and gone it is not known any more.
+//! the moment is merged and gone, or writes came that found no room in memory, it is not known any more.
 
 use crate::set::PartitionSet;
 use crate::snapshot::Snapshot;
@@ -31,6 +31,8 @@ impl Snapshot {
             // The tables of a partition are numbered without a gap: one that is missing is merged and gone.
             let wanted = part.active.number.checked_sub(number).map(|more| more + 1);
             wanted == Some(later().count() as u64)
+                // What is in a run is not known in the order in which it came.
+                && later().all(|layer| layer.run.is_none())
                 && later().all(|layer| {
                     let from = if layer.number == number { moment } else { Moment::default() };
                     layer.table.touched_between(from, layer.table.now(), |_, touched| match touched {

@@ -451,8 +451,13 @@ fn check_look(snapshot: &Snapshot, map: &Map, look: &Look) {
         };
         let expected = map.keys().filter(|key| inside(key)).count() as u64;
         let (f, t) = (slice(from), slice(to));
-        let count = snapshot.count(f.as_ref().map(|k| &k[..]), t.as_ref().map(|k| &k[..])).unwrap();
+        let (f, t) = (f.as_ref().map(|k| &k[..]), t.as_ref().map(|k| &k[..]));
+        let count = snapshot.count(f, t).unwrap();
         assert_eq!(count, expected, "{from:?} to {to:?}");
+        for i in [0, expected / 2, expected.saturating_sub(1), expected] {
+            let nth = snapshot.nth(f, t, i).unwrap().map(|cursor| cursor.key().unwrap().to_vec());
+            assert_eq!(nth.as_ref(), map.keys().filter(|key| inside(key)).nth(i as usize), "number {i}");
+        }
     }
     let mut cursor = snapshot.cursor();
     let mut at: Option<Vec<u8>> = None;
@@ -505,8 +510,12 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..80),
         // Nearly every batch is large, some, or none.
         large_bytes in prop_oneof![Just(None), Just(Some(900u64)), Just(Some(60u64))],
+        // Every large one with a few long values is spilled, or none; the bounds of range deletes are not, and find room.
+        uncommitted_bytes in prop_oneof![Just(None), Just(Some(1800u64))],
     ) {
-        let mut world = World::new(options(partitions, filter_bits, large_bytes));
+        let mut options = options(partitions, filter_bits, large_bytes);
+        options.uncommitted_bytes = uncommitted_bytes;
+        let mut world = World::new(options);
         for op in &ops {
             world.apply(op);
             // Counting forwards keeps what it learnt; the kept snapshots are older than that, mostly.

@@ -32,8 +32,8 @@ pub struct Setup {
     pub merge_parts: NonZeroUsize,
     /// Bytes of a batch from which on it is a large one; `None`: as by default, which no workload reaches.
     pub large_bytes: Option<u64>,
-    /// Bytes that large commits which are not merged may hold before the next one waits; `None`: as by default. More than any one batch has,
-    /// and only of the engine without threads: with these, batches that are open at the same time might be refused.
+    /// Bytes of memory for what is not committed, beyond which large batches of the engine are spilled; `None`: as by default, which no
+    /// workload reaches. The facade's transactions would be refused, so it has the default.
     pub uncommitted_bytes: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ const THREE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 pub const ONE: Setup =
     Setup { name: "one", partitions: 1, chunk_bytes: 32 << 10, hash_seed: 2, merge_parts: THREE, ..TINY };
 
-/// Four partitions of large pages. Many a batch is a large one, and some of these wait for the memory of those before.
+/// Four partitions of large pages. Many a batch is a large one, and most of these find no room in memory.
 pub const WIDE: Setup = Setup {
     name: "wide",
     partitions: 4,
@@ -72,7 +72,7 @@ pub const WIDE: Setup = Setup {
     hash_seed: 3,
     merge_parts: NonZeroUsize::MIN,
     large_bytes: Some(1200),
-    uncommitted_bytes: Some(400 << 10),
+    uncommitted_bytes: Some(2500),
 };
 
 /// One partition of large pages, no filters, a memtable that seldom fills, and merges in three parts.

@@ -43,10 +43,11 @@ pub(crate) fn space(session: &mut Session, format: Format) -> Result<()> {
 }
 
 /// What is not in a page file.
-fn others(space: &Space) -> [(&'static str, &'static str, u64); 4] {
+fn others(space: &Space) -> [(&'static str, &'static str, u64); 5] {
     [
         ("log_needed", "log, needed", space.log.needed),
         ("log_spare", "log, spare", space.log.spare),
+        ("runs", "large batches, in files", space.runs),
         ("other_files", "other files", space.others.iter().map(|file| file.file_bytes).sum()),
         ("total", "all files", space.total()),
     ]

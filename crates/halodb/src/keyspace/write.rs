@@ -132,7 +132,8 @@ impl Keyspace {
     /// durable as the database was opened for.
     ///
     /// For loading much that is sorted already: nothing is sorted again, and the merge that follows writes the tree from one end to the
-    /// other. Memory: one copy of keys and values, and about 50 bytes for each pair, until they are merged.
+    /// other. Memory: one copy of keys and values, and about 50 bytes for each pair, until they are merged; beyond the limit of a
+    /// [`Batch`] they go to files.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -147,7 +148,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// `InvalidInput` for a key that is not greater than the one before it, and for an illegal key or value; the error names its
-    /// position, counted from 0. `Full` if it outgrows the memory for what is not committed ([`Batch`]). Otherwise those of
+    /// position, counted from 0. `Full` if there is room neither in memory nor on the disk ([`Batch`]). Otherwise those of
     /// [`Keyspace::put`]. Nothing was written.
     pub fn ingest_sorted<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,

@@ -13,6 +13,7 @@ mod pacing;
 mod reads;
 mod recovery;
 mod space;
+mod spilled;
 mod validated;
 
 use halodb_partition::{Batch, Durability, Entropy, OpenReport, Options, PartitionSet, Snapshot};
