@@ -23,7 +23,6 @@ use crate::uncommitted::Share;
 use crate::version::Sealed;
 use crate::{Batch, Result};
 use halodb_memtable::{Entry, Life, Memtable, Pool};
-use halodb_vfs::mutant;
 use halodb_wal::Lsn;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -341,8 +340,7 @@ impl Staged {
             let mut cursor = run.cursor();
             cursor.seek(start)?;
             while let Some(key) = cursor.key().filter(|key| end.is_none_or(|end| *key < end)) {
-                // A planted fault leaves what was spilled.
-                if run::life_at(&cursor) != Life::Absent && !mutant("partition.spilled-outlives-range") {
+                if run::life_at(&cursor) != Life::Absent {
                     self.insert(key, Entry::Tombstone)?;
                 }
                 cursor.next()?;

@@ -143,7 +143,6 @@ pub const ALL: &[Mutant] = &[
     crash("partition.parts-without-commit", "the parts of a large batch are replayed without its commit"),
     crash("partition.claims-parts", "a tree claims the parts of a large batch whose layer is not merged"),
     model("partition.run-keeps-oldest", "of what was spilled of a key, the oldest is kept"),
-    model("partition.spilled-outlives-range", "a range delete leaves what its batch has spilled before"),
     model("partition.validate-ignores-runs", "a commit overlooks writes of a large batch in files"),
     crash("partition.freeze-too-far", "a frozen memtable claims the record after its last one"),
     crash("partition.manifest-first", "the MANIFEST is there before what it names"),
